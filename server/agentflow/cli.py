@@ -1,0 +1,191 @@
+"""The `agentflow` command: its words, its exit codes, and how it says that something went wrong.
+
+Promises: 0 fine, 1 the thing asked about is bad, 2 wrong usage; an error is one clear line on stderr, with what to
+do about it, never a traceback; with `--json` stdout is one JSON document. What a command does lives in `commands/`
+and is imported only when it runs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from agentflow import __version__
+from agentflow.errors import AgentFlowError
+
+OK, BAD, USAGE = 0, 1, 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code (argparse itself exits with 2 on wrong usage)."""
+    args = _parser().parse_args(argv)
+    module, _, function = args.run.partition(":")
+    try:
+        code: int = getattr(importlib.import_module(f"agentflow.commands.{module}"), function)(args)
+        sys.stdout.flush()
+        return code
+    except AgentFlowError as error:
+        return _failed(args, error.message, error.fix, error.payload(), USAGE if error.kind == "usage" else BAD)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has left; nothing more can be said there
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BAD
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _failed(args, f"{where}{error.strerror or error}", "", {"type": "os_error"}, BAD)
+
+
+def _failed(args: argparse.Namespace, message: str, fix: str, payload: dict[str, Any], code: int) -> int:
+    line = f"agentflow: {message}"
+    if fix:
+        line += f". {fix[0].upper()}{fix[1:]}"
+    print(line, file=sys.stderr)
+    for problem in payload.get("problems", ()):
+        print(f"  {_problem(problem)}", file=sys.stderr)
+    if args.json and not getattr(args, "stdio", False):
+        print(json.dumps({"ok": False, "error": {"message": message, **payload}}, ensure_ascii=False, default=str))
+    return code
+
+
+def _problem(problem: Any) -> str:
+    if not isinstance(problem, dict):
+        return str(problem)
+    place = f"{problem['file']}:{problem['line']}" if problem["line"] else problem["file"]
+    path = f"{problem['path']}: " if problem["path"] else ""
+    return f"{place}: {problem['severity']}: {path}{problem['message']}; {problem['fix']}"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="agentflow", description="One MCP endpoint between AI clients and all their tools."
+    )
+    parser.add_argument("--version", action="version", version=f"agentflow {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _version):
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: str, help: str, **more: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=help, description=help, **more)
+    parser.set_defaults(run=run)
+    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    return parser
+
+
+def _with_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="default: ./agentflow.yaml, ./agentflow.yml, ./mcp.json or the one in the data directory",
+    )
+
+
+def _with_url(parser: argparse.ArgumentParser) -> None:
+    _with_config(parser)
+    parser.add_argument(
+        "--url", help="address of the gateway; default the configured one. AGENTFLOW_API_KEY holds the key, if any"
+    )
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: write a number from 0 to 65535")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count")
+    return int(text)
+
+
+def _serve(commands: Any) -> None:
+    parser = _command(commands, "serve", "serve:serve", "Serve MCP over streamable HTTP, or stdio with --stdio.")
+    _with_config(parser)
+    parser.add_argument("--host", help="address to listen on (default 127.0.0.1)")
+    parser.add_argument("--port", type=_port, help="TCP port (default 8808; 0 takes a free one)")
+    parser.add_argument("--stdio", action="store_true", help="serve one client on standard input and output")
+
+
+def _config(commands: Any) -> None:
+    parser = commands.add_parser("config", help="Check, describe or show the configuration.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = _command(actions, "check", "config:check", "Print every problem with file, line and a fix.")
+    check.add_argument("file", nargs="?", type=Path, help="default: the file `serve` would use")
+    _with_config(check)
+    _command(actions, "schema", "config:schema", "Print the JSON Schema of agentflow.yaml.")
+    show = _command(actions, "show", "config:show", "Print the configuration in force, secrets left out.")
+    _with_config(show)
+
+
+def _import(commands: Any) -> None:
+    parser = _command(
+        commands, "import", "clients:import_servers", "Move an MCP client's servers behind one agentflow entry."
+    )
+    parser.add_argument(
+        "client",
+        nargs="?",
+        help="claude-desktop, claude-code, vscode, cursor, gemini, goose, windsurf or project; default all",
+    )
+    parser.add_argument("--apply", action="store_true", help="write it; without, only the differences are shown")
+    _with_config(parser)
+
+
+def _restore(commands: Any) -> None:
+    parser = _command(commands, "restore", "clients:restore", "Put a client's file back as it was before the import.")
+    parser.add_argument("client", nargs="?", help="default: every client that was imported")
+    parser.add_argument("--force", action="store_true", help="also where the file was changed since")
+    _with_config(parser)
+
+
+def _status(commands: Any) -> None:
+    _with_url(_command(commands, "status", "gateway:status", "Show the servers behind a running gateway."))
+
+
+def _tools(commands: Any) -> None:
+    _with_url(_command(commands, "tools", "gateway:tools", "List the tools of a running gateway."))
+
+
+def _call(commands: Any) -> None:
+    parser = _command(commands, "call", "gateway:call", "Call a tool through a running gateway.")
+    parser.add_argument("tool", help="its name, as `agentflow tools` shows it")
+    parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="arguments, read by the tool's input schema")
+    parser.add_argument("--args", dest="arguments", metavar="JSON", help="all arguments as one JSON object")
+    parser.add_argument("--explain", action="store_true", help="show every stage the call passed, and its verdict")
+    _with_url(parser)
+
+
+def _audit(commands: Any) -> None:
+    parser = commands.add_parser("audit", help="Read or verify the audit log.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    tail = _command(actions, "tail", "audit:tail", "Print the newest records.")
+    tail.add_argument("-n", type=_count, default=10, help="how many (default 10)")
+    tail.add_argument("-f", dest="follow", action="store_true", help="go on as records are written")
+    _with_config(tail)
+    verify = _command(actions, "verify", "audit:verify", "Check that no record was changed, removed or added.")
+    _with_config(verify)
+
+
+def _policy(commands: Any) -> None:
+    parser = commands.add_parser("policy", help="Work with the Rego bundle.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = _command(actions, "check", "policy:check", "Compile a bundle and run its tests.", aliases=["test"])
+    check.add_argument("bundle", nargs="?", type=Path, help="default: the configured one")
+    _with_config(check)
+
+
+def _version(commands: Any) -> None:
+    _command(commands, "version", "config:version", "Print the version.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

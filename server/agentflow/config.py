@@ -1,0 +1,331 @@
+"""The settings, as typed models: what `agentflow.yaml` may say and what it means when it says nothing.
+
+Reading, expanding and checking the file, and putting the environment over it, is `config_file.py`'s business:
+a `Config` made in code is exactly what it was given. Unknown keys are errors, secrets are `SecretStr`, and every
+default is the safe one. The descriptions here are the ones `agentflow config schema` prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from agentflow.paths import default_data_dir
+
+ServerType = Literal["stdio", "http", "sse", "openapi", "tools"]
+
+
+class Section(BaseModel):
+    """A block of the file: unknown keys are refused, so a typo never silently switches a guard off."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ServerConfig(Section):
+    """One entry of `mcpServers`, as MCP clients write it, plus what a gateway needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    type: ServerType | None = Field(
+        default=None,
+        description="Kind of server. Inferred when absent: `command` means stdio, `url` http (sse when its path ends "
+        "in /sse), `spec` openapi, `path` tools.",
+    )
+    url: str | None = Field(default=None, description="Address of an http or sse server.")
+    command: str | None = Field(default=None, description="Program of a stdio server.")
+    args: tuple[str, ...] = Field(default=(), description="Arguments of `command`.")
+    env: dict[str, str] = Field(default_factory=dict, description="Environment of a stdio server; use ${VAR}.")
+    cwd: Path | None = Field(
+        default=None,
+        description="Working directory of a stdio server; by default the folder of the configuration file.",
+    )
+    headers: dict[str, str] = Field(default_factory=dict, description="Headers sent with each request; no secrets.")
+    path: Path | None = Field(default=None, description="Folder of tool files (type tools).")
+    spec: str | None = Field(default=None, description="URL or file of an OpenAPI document (type openapi).")
+    base_url: str | None = Field(default=None, description="Overrides the OpenAPI document's own servers.")
+    disabled: bool = Field(default=False, description="Leave this server out.")
+    auto_approve: tuple[str, ...] = Field(
+        default=(),
+        validation_alias=AliasChoices("autoApprove", "auto_approve", "alwaysAllow"),
+        description="Tools that need no approval, by the server's own names.",
+    )
+    namespace: str | None = Field(
+        default=None,
+        description="Prefix of exposed names, <namespace>__<tool>. Default the server's name; empty for none.",
+    )
+    aliases: dict[str, str] = Field(
+        default_factory=dict, description="Server's tool name to the name shown instead; no namespace is added to it."
+    )
+    allow: tuple[str, ...] = Field(default=(), description="Globs over the server's own tool names; empty means all.")
+    deny: tuple[str, ...] = Field(default=(), description="Globs over the server's own tool names; wins over `allow`.")
+    timeout: float = Field(default=60.0, gt=0, le=86_400, description="Seconds for one request.")
+    trust: Literal["trusted", "untrusted"] = Field(
+        default="untrusted",
+        description="Whether it may be given real values for PII tokens, and whether what it returns is taken as "
+        "data from a stranger (untrusted).",
+    )
+    sensitivity: Literal["public", "private"] = Field(
+        default="public", description="Whether what it returns is private to this installation."
+    )
+    env_allow: tuple[str, ...] = Field(
+        default=(), description="Names of the gateway's own environment variables a stdio server may inherit."
+    )
+    credentials: dict[str, SecretStr] = Field(
+        default_factory=dict,
+        description="Headers that hold secrets, added to each request: {Authorization: 'Bearer ${TOKEN}'}.",
+    )
+    description: str | None = Field(default=None, description="For people; not sent anywhere.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _infer(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        kind = data.get("type") or data.pop("transport", None)
+        kind = {"streamable-http": "http", "streamableHttp": "http", "local": "stdio"}.get(str(kind), kind)
+        if kind is None:
+            url = data.get("url")
+            if data.get("command"):
+                kind = "stdio"
+            elif isinstance(url, str):
+                kind = "sse" if url.split("?")[0].rstrip("/").endswith("/sse") else "http"
+            elif data.get("spec"):
+                kind = "openapi"
+            elif data.get("path"):
+                kind = "tools"
+        data["type"] = kind
+        return data
+
+    @model_validator(mode="after")
+    def _complete(self) -> ServerConfig:
+        needed = {"stdio": "command", "http": "url", "sse": "url", "openapi": "spec", "tools": "path"}
+        if self.type is None:
+            raise ValueError("needs one of `command`, `url`, `spec` or `path`")
+        if getattr(self, needed[self.type]) is None:
+            raise ValueError(f"type {self.type!r} needs `{needed[self.type]}`")
+        return self
+
+
+class ApiKey(Section):
+    """A caller known by a key. The key comes from the environment (`${VAR}`) or a file (`key_file`)."""
+
+    id: str = Field(description="Stable name of the caller, unique within its tenant.")
+    key: SecretStr | None = Field(default=None, description="The key, as ${VAR}.")
+    key_file: Path | None = Field(default=None, description="File that holds the key and nothing else.")
+    kind: Literal["user", "agent", "service"] = Field(default="agent", description="What the caller is.")
+    roles: tuple[str, ...] = Field(default=("agent",), description="Roles, as policy knows them.")
+    tenant: str = Field(
+        default="default", description="Tenant: PII tokens, sessions and records of tenants never meet."
+    )
+    scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> ApiKey:
+        if (self.key is None) == (self.key_file is None):
+            raise ValueError("needs exactly one of `key` and `key_file`")
+        return self
+
+
+class LocalPrincipal(Section):
+    """Who a caller is where nothing authenticates it: stdio, and loopback HTTP without keys."""
+
+    id: str = Field(default="local", description="Name of the caller in records.")
+    kind: Literal["user", "agent", "service"] = Field(default="user", description="What the caller is.")
+    roles: tuple[str, ...] = Field(default=("operator",), description="Roles, as policy knows them.")
+    tenant: str = Field(default="default", description="Tenant of the caller.")
+    scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
+
+
+class AuthConfig(Section):
+    """Authentication of the front. With any key configured every HTTP caller needs one."""
+
+    api_keys: tuple[ApiKey, ...] = Field(default=(), description="Callers known by a key.")
+    local: LocalPrincipal = Field(default=LocalPrincipal(), description="Who an unauthenticated local caller is.")
+
+
+class LimitsConfig(Section):
+    """Bounds on what one caller can make the gateway do. Sizes are bytes, times seconds."""
+
+    max_body: int = Field(default=4 * 1024 * 1024, gt=0, description="Largest request body, bytes.")
+    max_depth: int = Field(default=100, gt=0, le=500, description="Deepest nesting of a JSON body.")
+    max_header: int = Field(default=32 * 1024, ge=1024, description="Largest request header block, bytes.")
+    max_concurrent: int = Field(default=512, gt=0, description="Calls in flight, all callers together.")
+    max_concurrent_per_principal: int = Field(default=128, gt=0, description="Calls in flight of one caller.")
+    calls_per_minute: int = Field(default=0, ge=0, description="Calls per minute of one caller; 0 means unlimited.")
+    request_read_timeout: float = Field(default=15.0, gt=0, description="Seconds a client has to send its request.")
+    max_result: int = Field(default=32 * 1024 * 1024, gt=0, description="Largest answer of a server, bytes.")
+    max_tools_per_server: int = Field(default=20_000, gt=0, description="Most tools one server may list.")
+    max_sessions: int = Field(default=10_000, gt=0, description="Client sessions remembered at once.")
+
+
+class StageConfig(Section):
+    """How one stage behaves: `off` leaves it out, `audit` lets it report without refusing."""
+
+    mode: Literal["enforce", "audit", "off"] = Field(
+        default="enforce", description="`audit` reports without refusing or changing; `off` leaves the stage out."
+    )
+    fail: Literal["closed", "open"] = Field(
+        default="closed", description="What happens to the call when the stage itself breaks: refused, or let through."
+    )
+    timeout: float = Field(default=30.0, gt=0, description="Seconds for one look of a stage that waits for something.")
+
+
+class PipelineConfig(Section):
+    """Order and behaviour of the stages. An `order` must name every stage it wants; see `pipeline/chain.py`."""
+
+    order: tuple[str, ...] = Field(
+        default=(), description="Stages in the order they run; empty means the default order."
+    )
+    stages: dict[str, StageConfig] = Field(default_factory=dict, description="Behaviour by stage name.")
+
+
+class GuardConfig(Section):
+    """PII and injection settings."""
+
+    pii_types: tuple[str, ...] = Field(default=(), description="PII types looked for; empty means all built-in types.")
+    pii_allow: tuple[str, ...] = Field(default=(), description="Exact values that are never taken for PII.")
+    token_format: Literal["angle", "redacted"] = Field(
+        default="angle", description="`angle` writes <EMAIL_1f3a9c2e…>, `redacted` [REDACTED_EMAIL_1f3a9c2e…]."
+    )
+    token_ttl_days: float = Field(
+        default=90.0, gt=0, description="Days after its last use that a token can be given back."
+    )
+    block_threshold: float = Field(
+        default=0.8, ge=0, le=1, description="Injection severity from which content is blocked."
+    )
+    flag_threshold: float = Field(
+        default=0.4, ge=0, le=1, description="Injection severity from which content is flagged."
+    )
+    master_key: SecretStr | None = Field(
+        default=None, description="Key of the vault: base64 of 32 bytes, as ${VAR}. Default: a key file in data_dir."
+    )
+
+
+class PolicyConfig(Section):
+    """Where the Rego bundle is; None means the one that ships with AgentFlow. `data` is merged over its data.json."""
+
+    bundle: Path | None = Field(default=None, description="Folder of the Rego bundle; default the one that is shipped.")
+    data: dict[str, Any] = Field(default_factory=dict, description="Merged over the bundle's data.json.")
+    timeout: float = Field(default=1.0, gt=0, description="Seconds for one decision; a late one is a refusal.")
+    cache_size: int = Field(
+        default=4096, ge=0, description="Decisions kept for equal inputs; 0 switches the cache off."
+    )
+
+
+class AuditConfig(Section):
+    """The audit log. `fsync`: `never` survives a kill of the process, `always` also a power cut."""
+
+    fsync: Literal["never", "always"] = Field(
+        default="never", description="`never` survives a kill of the process, `always` a power cut too."
+    )
+    segment_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Size at which a new segment file is begun.")
+
+
+class CatalogueConfig(Section):
+    """How the merged catalogue is shown. With `search_threshold` > 0 a larger catalogue is replaced by
+    `search_tools` and `call_tool`."""
+
+    separator: str = Field(
+        default="__", pattern=r"^[A-Za-z0-9_.\-]{1,4}$", description="Between namespace and the server's own name."
+    )
+    page_size: int = Field(default=1000, gt=0, le=10_000, description="Items in one page of a listing.")
+    search_threshold: int = Field(
+        default=0,
+        ge=0,
+        description="A catalogue with more tools is replaced by search_tools and call_tool; 0 means never.",
+    )
+
+
+class FlowConfig(Section):
+    """Planner, executor, verifier, solver. Without `base_url` the offline planner works."""
+
+    enabled: bool = Field(default=True, description="Offer planner, executor, verifier and solver.")
+    planner: Literal["auto", "offline", "openai"] = Field(
+        default="auto", description="`auto` asks the model when `base_url` is set, and plans offline otherwise."
+    )
+    base_url: str | None = Field(
+        default=None, description="Address of an OpenAI-compatible endpoint, e.g. https://host/v1."
+    )
+    api_key: SecretStr | None = Field(default=None, description="Key of that endpoint, as ${VAR}.")
+    model: str | None = Field(default=None, description="Name of the model there.")
+    max_turns: int = Field(default=5, ge=1, le=50, description="Most rounds of plan, execute and verify.")
+    timeout: float = Field(default=120.0, gt=0, description="Seconds for one request to the model.")
+
+
+class ServeConfig(Section):
+    """The front. `allowed_hosts`/`allowed_origins` add to the loopback names and the bound address."""
+
+    host: str = Field(
+        default="127.0.0.1", description="Address to listen on; beyond loopback `auth.api_keys` is required."
+    )
+    port: int = Field(default=8808, ge=0, le=65535, description="TCP port; 0 takes a free one.")
+    path: str = Field(default="/mcp", pattern=r"^/", description="Path of the MCP endpoint.")
+    allowed_hosts: tuple[str, ...] = Field(default=(), description="Further `Host` values that are answered.")
+    allowed_origins: tuple[str, ...] = Field(default=(), description="Further `Origin` values that are answered.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="What is logged to stderr."
+    )
+
+
+class Config(BaseSettings):
+    """The whole configuration of the gateway.
+
+    Environment variables `AGENTFLOW_<SECTION>__<KEY>` override the file (`AGENTFLOW_SERVE__PORT=9000`),
+    `AGENTFLOW_DATA_DIR` the data directory; see `Environment`.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="AGENTFLOW_", env_nested_delimiter="__", extra="forbid", frozen=True, populate_by_name=True
+    )
+
+    mcp_servers: dict[str, ServerConfig] = Field(
+        default_factory=dict,
+        validation_alias=AliasChoices("mcpServers", "mcp_servers", "AGENTFLOW_MCP_SERVERS"),
+        description="The servers behind the gateway, by name.",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Where everything that persists lives (mode 0700); default the platform's user data folder.",
+    )
+    serve: ServeConfig = Field(default=ServeConfig(), description="The front.")
+    auth: AuthConfig = Field(default=AuthConfig(), description="Who may call.")
+    limits: LimitsConfig = Field(
+        default=LimitsConfig(), description="Bounds on what one caller can make the gateway do."
+    )
+    pipeline: PipelineConfig = Field(default=PipelineConfig(), description="Order and behaviour of the stages.")
+    guard: GuardConfig = Field(default=GuardConfig(), description="PII and injection.")
+    policy: PolicyConfig = Field(default=PolicyConfig(), description="The Rego bundle.")
+    audit: AuditConfig = Field(default=AuditConfig(), description="The audit log.")
+    catalogue: CatalogueConfig = Field(default=CatalogueConfig(), description="How the merged catalogue is shown.")
+    flow: FlowConfig = Field(default=FlowConfig(), description="Planner, executor, verifier, solver.")
+    tools: tuple[Path, ...] = Field(default=(), description="Further folders of tool files, beside the shipped one.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what is passed in: the environment is put over the file by `config_file.load`, where its mistakes
+        can be reported beside the file's."""
+        return (init_settings,)
+
+
+class Environment(EnvSettingsSource):
+    """The `AGENTFLOW_*` variables of a given environment, as values for `Config`; no other name means anything.
+
+    A section's key follows two underscores, lists and mappings are JSON: `AGENTFLOW_SERVE__PORT=9000`,
+    `AGENTFLOW_TOOLS='["/srv/tools"]'`.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        super().__init__(Config)
+        self.env_vars = {k.lower(): v for k, v in environ.items() if k.upper().startswith("AGENTFLOW_")}

@@ -1,0 +1,244 @@
+"""What no single value of the configuration shows: secrets in the file, clashes, addresses, files that are not there.
+
+Every check reports through `report(loc, message, fix[, severity])` and goes on; none raises.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import ipaddress
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+from agentflow.config import Config, ServerConfig
+from agentflow.expansion import literal_part
+
+Loc = tuple[str | int, ...]
+Report = Callable[..., None]
+
+STAGES = (
+    "limit",
+    "validate",
+    "screen",
+    "label",
+    "decide",
+    "approve",
+    "rehydrate",
+    "cache",
+    "taint",
+    "redact",
+    "record",
+)
+_SECRET_PLACES: tuple[tuple[str | type[int] | None, ...], ...] = (  # None stands for any key
+    ("auth", "api_keys", int, "key"),
+    ("mcpServers", None, "credentials", None),
+    ("flow", "api_key"),
+    ("guard", "master_key"),
+)
+SECRET_NAME = re.compile(
+    r"token|secret|passw|passphrase|api[-_]?key|apikey|auth|credential|private[-_]?key|access[-_]?key|\bpat\b|_pat$"
+    r"|cookie|session[-_]?key|webhook|dsn\b|connection[-_]?string|_key$",
+    re.IGNORECASE,
+)
+_NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{0,64}")
+
+
+def literal_secret(loc: Loc, value: Any, report: Report) -> None:
+    """Report a secret that stands in the file itself; where one merely looks like it, as a warning."""
+    if value in (None, ""):
+        return
+    written = literal_part(value) if isinstance(value, str) else str(value)
+    if not written:
+        return
+    name = str(loc[-1]).upper().replace("-", "_") if loc and isinstance(loc[-1], str) else "NAME"
+    if any(_matches(loc, place) for place in _SECRET_PLACES):
+        report(loc, "a secret is written into the file", "use ${NAME}, and set NAME in the environment or secrets.env")
+    elif (
+        len(loc) == 4
+        and loc[0] == "mcpServers"
+        and loc[2] in ("env", "headers")
+        and SECRET_NAME.search(str(loc[3]))
+        and isinstance(value, str)
+        and written == value
+        and len(value) >= 8
+    ):
+        report(loc, "looks like a secret written into the file", f"use ${{{name}}}", "warning")
+
+
+def _matches(loc: Loc, place: tuple[str | type[int] | None, ...]) -> bool:
+    return len(loc) == len(place) and all(
+        want is None or (isinstance(step, int) if want is int else step == want)
+        for step, want in zip(loc, place, strict=True)
+    )
+
+
+def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
+    """Every check that needs more than one value, or the world outside the file."""
+    _front(config, report)
+    _callers(config, report)
+    _rooms(config, report)
+    _stages(config, report)
+    _names(config, report)
+    for name, server in config.mcp_servers.items():
+        if not server.disabled:
+            _server(("mcpServers", name), server, report, environ)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a listener on `host` can be reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _front(config: Config, report: Report) -> None:
+    if not is_loopback(config.serve.host) and not config.auth.api_keys:
+        report(
+            ("serve", "host"),
+            "is reachable from other machines, and nothing asks callers who they are",
+            "add auth.api_keys, or listen on 127.0.0.1",
+        )
+
+
+def _callers(config: Config, report: Report) -> None:
+    ids: set[tuple[str, str]] = set()
+    secrets: set[str] = set()
+    for index, key in enumerate(config.auth.api_keys):
+        loc: Loc = ("auth", "api_keys", index)
+        if (key.tenant, key.id) in ids:
+            report((*loc, "id"), "another caller of this tenant has this id", "give each its own id")
+        ids.add((key.tenant, key.id))
+        if key.key_file is not None:
+            _readable((*loc, "key_file"), key.key_file, report)
+        elif key.key is not None:
+            value = key.key.get_secret_value()
+            if not value:
+                report((*loc, "key"), "the key is empty", "set the variable it names")
+            elif value in secrets:
+                report((*loc, "key"), "another caller has the same key", "give each its own key")
+            secrets.add(value)
+
+
+def _readable(loc: Loc, path: Path, report: Report) -> None:
+    if not path.is_file() or not os.access(path, os.R_OK):
+        report(loc, "there is no readable file at this path", f"create {path} with the key in it, mode 0600")
+    elif os.name == "posix" and path.stat().st_mode & 0o077:
+        report(loc, "others may read this secret", f"run `chmod 600 {path}`", "warning")
+
+
+def _rooms(config: Config, report: Report) -> None:
+    if config.data_dir.exists() and not config.data_dir.is_dir():
+        report(("data_dir",), "is a file", "name a folder")
+    if config.policy.bundle is not None and not config.policy.bundle.is_dir():
+        report(("policy", "bundle"), "there is no such folder", "name the folder that holds the .rego files")
+    for index, folder in enumerate(config.tools):
+        if not folder.is_dir():
+            report(("tools", index), "there is no such folder", f"create {folder} or remove the line")
+    guard = config.guard
+    if guard.flag_threshold > guard.block_threshold:
+        report(("guard", "flag_threshold"), "is above guard.block_threshold", "make it the smaller of the two")
+    if guard.master_key is not None:
+        try:
+            size = len(base64.b64decode(guard.master_key.get_secret_value(), validate=True))
+        except (binascii.Error, ValueError):
+            size = 0
+        if size != 32:
+            report(("guard", "master_key"), "is not base64 of 32 bytes", "make one with `openssl rand -base64 32`")
+    flow = config.flow
+    if flow.planner == "openai" and not flow.base_url:
+        report(("flow", "planner"), "needs flow.base_url", "add it, or use `offline`")
+    if flow.base_url:
+        _address(("flow", "base_url"), flow.base_url, report)
+        if not flow.model:
+            report(("flow", "model"), "is missing beside flow.base_url", "name the model to ask")
+
+
+def _stages(config: Config, report: Report) -> None:
+    named: list[tuple[Loc, str]] = [(("pipeline", "order", i), s) for i, s in enumerate(config.pipeline.order)]
+    named += [(("pipeline", "stages", stage), stage) for stage in config.pipeline.stages]
+    for loc, stage in named:
+        if stage not in STAGES:
+            near = difflib.get_close_matches(stage, STAGES, 1, 0.6)
+            fix = f"did you mean `{near[0]}`?" if near else f"the stages are {', '.join(STAGES)}"
+            report(loc, "there is no such stage", fix)
+
+
+def _names(config: Config, report: Report) -> None:
+    """Two servers must not show their tools under the same names."""
+    spaces: dict[str, str] = {}
+    shown: dict[str, str] = {}
+    for name, server in config.mcp_servers.items():
+        if server.disabled:
+            continue
+        space = name if server.namespace is None else server.namespace
+        loc: Loc = ("mcpServers", name) if server.namespace is None else ("mcpServers", name, "namespace")
+        if space and space in spaces:
+            report(loc, f"its namespace `{space}` is that of `{spaces[space]}`", "give one of them another `namespace`")
+        elif not _NAMESPACE.fullmatch(space):
+            report(
+                loc,
+                "as a namespace it holds characters that many clients refuse in tool names",
+                "set `namespace` to letters, digits, - and _",
+                "warning",
+            )
+        spaces.setdefault(space, name)
+        for tool, alias in server.aliases.items():
+            if alias in shown:
+                report(("mcpServers", name, "aliases", tool), f"`{shown[alias]}` shows this name too", "use another")
+            shown.setdefault(alias, name)
+
+
+def _server(loc: Loc, server: ServerConfig, report: Report, environ: Mapping[str, str]) -> None:
+    if server.type == "stdio":
+        _command(loc, server, report, environ)
+    for key in ("url", "base_url"):
+        text = getattr(server, key)
+        if text is not None:
+            _address((*loc, key), text, report, secret=bool(server.credentials))
+    if server.spec is not None:
+        if "://" in server.spec:
+            _address((*loc, "spec"), server.spec, report)
+        elif not Path(server.spec).is_file():
+            report((*loc, "spec"), "there is no such file", "name the OpenAPI document, a file or a URL")
+    if server.path is not None and not server.path.is_dir():
+        report((*loc, "path"), "there is no such folder", "name the folder that holds the tool files")
+
+
+def _command(loc: Loc, server: ServerConfig, report: Report, environ: Mapping[str, str]) -> None:
+    command = server.command or ""
+    if server.cwd is not None and not server.cwd.is_dir():
+        report((*loc, "cwd"), "there is no such folder", f"create {server.cwd} or name another")
+    search = server.env.get("PATH") or environ.get("PATH") or os.defpath
+    if shutil.which(command, path=search) is None:
+        report(
+            (*loc, "command"),
+            "is not on PATH, so this server will be unavailable",
+            f"install it, or write the full path of {Path(command).name}",
+            "warning",
+        )
+
+
+def _address(loc: Loc, text: str, report: Report, *, secret: bool = False) -> None:
+    severity: Literal["error", "warning"] = "error"
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        report(loc, "is not a URL", "write https://host/path", severity)
+        return
+    if parts.scheme not in ("http", "https") or not host:
+        report(loc, "is not an http or https address", "write https://host/path", severity)
+    elif parts.username is not None or parts.password is not None:
+        report(loc, "holds a user name or password", "move it to `credentials: {Authorization: 'Basic ${NAME}'}`")
+    elif secret and parts.scheme == "http" and not is_loopback(host):
+        report(loc, "sends credentials in the clear", "use https", "warning")
