@@ -1,0 +1,64 @@
+# What each role may do, as data.json says under "roles".
+package agentflow
+
+import rego.v1
+
+grounds contains {"code": "role", "message": concat(" ", ["the role", role, "may do this"])} if {
+	open_by_default
+	some role in input.principal.roles
+	may(data.settings.roles[role])
+}
+
+# With "default": "deny" in data.json a role alone is not enough: a rule with the effect "allow" is needed.
+open_by_default if data.settings["default"] == "allow"
+
+open_by_default if housekeeping
+
+may(rights) if housekeeping
+
+may(rights) if {
+	kind == "tool"
+	rights.tools == "all"
+}
+
+may(rights) if {
+	kind == "tool"
+	rights.tools == "read_only"
+	read_only
+}
+
+may(rights) if {
+	kind == "tool"
+	rights.tools == "not_destructive"
+	not destructive
+}
+
+may(rights) if {
+	kind == "prompt"
+	rights.prompts == true
+}
+
+may(rights) if {
+	kind == "resource"
+	rights.resources == true
+}
+
+# What a tool says of itself (MCP tool annotations).
+read_only if input.call.annotations.readOnlyHint == true
+
+destructive if {
+	input.call.annotations.destructiveHint == true
+	not read_only
+}
+
+# Surfaces of the gateway itself. They carry no tool; what they list is decided line by line.
+housekeeping if {
+	kind == "gateway"
+	input.call.surface in {
+		"initialize", "server/discover", "ping", "logging/setLevel", "completion/complete",
+		"tools/list", "resources/list", "resources/templates/list", "prompts/list",
+		"subscriptions/listen",
+		"notifications/initialized", "notifications/cancelled", "notifications/progress",
+		"notifications/roots/list_changed",
+	}
+}

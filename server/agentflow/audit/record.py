@@ -1,0 +1,153 @@
+"""The audit record of one call: everything an administrator may ask about later, and nothing clear.
+
+Of the arguments only the labelled form appears, cut to a bound; where there is none, a keyed hash under a key of this
+process. Session ids and names that no catalogue entry stands behind are hashed too: whoever typed them may have typed
+a person's data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+
+import orjson
+
+from agentflow.pipeline.call import GATEWAY, JSON, Call, Decision
+
+MAX_ARGUMENTS = 4096  # bytes
+_KEY = secrets.token_bytes(32)
+_CLIENT_MEMBER = 64  # characters
+
+
+def of(call: Call, events: Sequence[JSON] = ()) -> JSON:
+    """Build the record.
+
+    Args:
+        call: at its end; `outcome` is set.
+        events: what a flow noted along the way, already redacted.
+
+    Returns:
+        `{"kind": "call", "id", "time" (epoch seconds, of the start), "principal": {"id", "kind", "roles", "tenant",
+        "auth"}, "session" (hashed), "surface", "server", "name", "target", "arguments", "decision": {"allow",
+        "reasons", "obligations", "revision"}, "pii", "findings", "taint", "rehydrated", "redacted", "stages":
+        [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros", "bytes": [in, out],
+        …}`; members that say nothing are left out.
+    """
+    known = call.definition is not None or call.upstream is not GATEWAY
+    principal = call.principal
+    record: JSON = {
+        "kind": "call",
+        "id": call.id,
+        "time": round(call.started, 6),
+        "principal": {
+            "id": principal.id,
+            "kind": principal.kind,
+            "roles": principal.roles,
+            "tenant": principal.tenant,
+            "auth": principal.auth,
+        },
+        "session": _hashed_session(call.session.id),
+        "surface": call.surface,
+        "server": call.upstream.name,
+        "outcome": call.outcome,
+        "micros": _micros(call),
+        "bytes": [call.bytes_in, call.bytes_out],
+        "transport": call.transport,
+        "protocol": call.protocol,
+        "decision": _decision(call.decision),
+        "stages": [
+            [run.stage, run.direction, run.surface, run.verdict, run.micros]
+            if run.detail is None
+            else [run.stage, run.direction, run.surface, run.verdict, run.micros, run.detail]
+            for run in call.runs
+        ],
+    }
+    _say_what_was_called(record, call, known)
+    if call.params:
+        record["arguments"] = _arguments(call)
+    if call.client:
+        record["client"] = {
+            name: str(call.client[name])[:_CLIENT_MEMBER] for name in ("name", "version") if name in call.client
+        }
+    if call.pii.counts or call.pii.tokens:
+        record["pii"] = {"counts": call.pii.counts, "tokens": call.pii.tokens}
+    if call.findings:
+        record["injection"] = call.injection_score
+        record["findings"] = [[found.rule, found.severity, found.path, found.excerpt] for found in call.findings[:20]]
+    for name, value in (
+        ("taint", sorted(call.taint)),
+        ("rehydrated", call.rehydrated),
+        ("redacted", call.redacted),
+        ("approval", call.approval),
+        ("cached", call.cached),
+        ("parent", call.parent),
+        ("events", list(events)),
+        ("error_code", call.error_code),
+    ):
+        if value:
+            record[name] = value
+    return record
+
+
+def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
+    """A URI is shown as labelled, a name only when it is a catalogue's."""
+    uri = call.params.get("uri")
+    if uri is not None:
+        labelled = call.labelled.get("uri") if call.labelled is not None else None
+        record["name"] = labelled if isinstance(labelled, str) else _keyed(str(uri).encode())
+    elif call.name:
+        record["name"] = call.name if known else _keyed(call.name.encode("utf-8", "replace"))
+        if known and call.target != call.name:
+            record["target"] = call.target
+
+
+def _arguments(call: Call) -> JSON:
+    if call.labelled is None:
+        return {"hash": _keyed(_canonical(call.params))}
+    shown = {name: value for name, value in call.labelled.items() if name not in ("name", "uri", "_meta")}
+    text = _canonical(shown)
+    if len(text) <= MAX_ARGUMENTS:
+        return shown
+    return {"bytes": len(text), "hash": _keyed(text), "start": text[:MAX_ARGUMENTS].decode("utf-8", "ignore")}
+
+
+def _canonical(value: JSON) -> bytes:
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits, lone surrogates
+        return repr(value).encode("utf-8", "backslashreplace")
+
+
+def _decision(decision: Decision | None) -> JSON | None:
+    if decision is None:
+        return None
+    if not decision.allow:
+        return {"allow": False, "reasons": decision.reasons, "revision": decision.revision}
+    owed = decision.obligations
+    obligations: JSON = {"redact": owed.redact, "rehydrate": owed.rehydrate}
+    if owed.approval is not None:
+        obligations["approval"] = owed.approval
+    for name, value, usual in (
+        ("rate_class", owed.rate_class, "default"),
+        ("max_result_bytes", owed.max_result_bytes, None),
+        ("cache_ttl", owed.cache_ttl, 0),
+    ):
+        if value != usual:
+            obligations[name] = value
+    return {"allow": True, "reasons": decision.reasons, "obligations": obligations, "revision": decision.revision}
+
+
+@lru_cache(maxsize=4096)
+def _hashed_session(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+def _keyed(content: bytes) -> str:
+    return hashlib.blake2b(content, key=_KEY, digest_size=16).hexdigest()
+
+
+def _micros(call: Call) -> int:
+    return (time.perf_counter_ns() - call.started_ns) // 1000

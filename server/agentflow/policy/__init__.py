@@ -1,0 +1,1 @@
+"""Decisions: the engine port, the embedded Rego engine, obligations, approvals."""

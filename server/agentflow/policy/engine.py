@@ -1,0 +1,238 @@
+"""The embedded policy engine: a question in, a typed decision out, and a denial whenever there is no answer.
+
+It promises that undefined, wrong type, error, crash and timeout each deny with a reason code of that name, that a
+decision is only ever reused for the same bundle revision and the same readable input, and that a bundle which does
+not compile or whose tests fail never replaces one that works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections import OrderedDict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from agentflow.config import PolicyConfig
+from agentflow.errors import ConfigError
+from agentflow.pipeline.call import JSON, Decision
+from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused
+from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, is_fault, parse
+from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault
+from agentflow.policy.projection import Path as InputPath
+
+_TEST_TIMEOUT = 10.0  # seconds for one test of a bundle
+_CACHED_FAULTS = frozenset({"policy_undefined", "policy_wrong_type"})  # what asking again cannot change
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """One test of a bundle. `error` is "" when it passed."""
+
+    __test__ = False  # not a test case of pytest's
+
+    name: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a check of a bundle found. `problems` holds every reason to refuse it."""
+
+    path: Path
+    revision: str
+    tests: tuple[TestRun, ...]
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def check(bundle: Path | None = None, data: JSON | None = None) -> Report:
+    """Read, compile and test a bundle without using it (`agentflow policy test`).
+
+    Args:
+        bundle: its folder; None means the one that ships with AgentFlow.
+        data: what a configuration would merge over its data.json.
+    """
+    config = PolicyConfig(bundle=bundle, data=data or {})
+    try:
+        read = read_bundle(config)
+    except ConfigError as error:
+        return Report(bundle or Path(), "", (), tuple(error.data["problems"]))
+    evaluator, tests, problems = _compiled(read)
+    if evaluator is not None:
+        evaluator.close()
+    return Report(read.path, read.revision, tests, tuple(problems))
+
+
+class _Active:
+    """One bundle in use, with its process and its cache of decisions."""
+
+    def __init__(self, config: PolicyConfig) -> None:
+        self.bundle = read_bundle(config)
+        evaluator, _, problems = _compiled(self.bundle)
+        if problems or evaluator is None:
+            if evaluator is not None:
+                evaluator.close()
+            raise refused(self.bundle.path, problems)
+        self._evaluator = evaluator
+        self._timeout = config.timeout
+        self._size = config.cache_size
+        self._decisions: OrderedDict[bytes, Decision] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def key(self, document: JSON) -> bytes:
+        """The readable part of the document, canonically.
+
+        Raises:
+            ValueError, TypeError: it cannot be written as UTF-8 JSON (a lone surrogate).
+        """
+        readable = self.bundle.reads(document)
+        try:
+            return orjson.dumps(readable, option=orjson.OPT_SORT_KEYS)
+        except TypeError:  # integers beyond 64 bits are legal JSON, and not orjson's
+            text = json.dumps(readable, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+            return text.encode()
+
+    def known(self, key: bytes) -> Decision | None:
+        with self._lock:
+            decision = self._decisions.get(key)
+            if decision is not None:
+                self._decisions.move_to_end(key)
+            return decision
+
+    def evaluate(self, key: bytes) -> Decision:
+        revision = self.bundle.revision
+        try:
+            decision = parse(orjson.loads(self._evaluator.ask(ENTRYPOINT, key, self._timeout)), revision)
+        except WrongType as error:
+            decision = denied("policy_wrong_type", f"the policy's answer is no decision: {error}", revision)
+        except Fault as fault:
+            decision = denied(fault.code, fault.message, revision)
+            if fault.code not in _CACHED_FAULTS:
+                return decision
+        if self._size:
+            with self._lock:
+                self._decisions[key] = decision
+                if len(self._decisions) > self._size:
+                    self._decisions.popitem(last=False)
+        return decision
+
+    def close(self) -> None:
+        self._evaluator.close()
+
+
+class Engine:
+    """Decides calls by the configured bundle.
+
+    `known` and `decide_soon` are for the event loop (the first never waits), `decide` for everything else.
+    """
+
+    def __init__(self, config: PolicyConfig | None = None) -> None:
+        """Compile the bundle and run its tests; takes a few tenths of a second.
+
+        Raises:
+            ConfigError: the bundle is refused; `problems` says why, in the compiler's words.
+        """
+        self._active = _Active(config or PolicyConfig())
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle in use."""
+        return self._active.bundle
+
+    @property
+    def revision(self) -> str:
+        """The revision of the bundle in use."""
+        return self._active.bundle.revision
+
+    def reads(self, *path: str) -> bool:
+        """Whether the bundle can read this part of the input document, e.g. `reads("call", "arguments")`."""
+        wanted: InputPath = path
+        return self._active.bundle.reads.reads(wanted)
+
+    def known(self, document: JSON) -> Decision | None:
+        """Return the decision for this input if it was taken before under this revision; never waits."""
+        active = self._active
+        try:
+            return active.known(active.key(document))
+        except (ValueError, TypeError):
+            return _inexpressible(active.bundle.revision)
+
+    def decide(self, document: JSON) -> Decision:
+        """Return the decision for this input. Waits for the Rego process at most `timeout` seconds."""
+        while True:
+            active = self._active
+            try:
+                key = active.key(document)
+            except (ValueError, TypeError):
+                return _inexpressible(active.bundle.revision)
+            decision = active.known(key) or active.evaluate(key)
+            if active is self._active or not is_fault(decision):
+                return decision  # else the bundle was replaced, and its process ended, under the question
+
+    async def decide_soon(self, *documents: JSON) -> list[Decision]:
+        """Return the decisions for these inputs, in order, without holding up the event loop."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, lambda: [self.decide(document) for document in documents])
+
+    def reload(self, config: PolicyConfig) -> None:
+        """Put another bundle (or a changed one) in force at once, or keep the present one.
+
+        Raises:
+            ConfigError: the new bundle is refused; the old one stays in force.
+        """
+        fresh = _Active(config)
+        old, self._active = self._active, fresh
+        old.close()
+
+    def close(self) -> None:
+        """End the Rego process. Idempotent; questions asked later are denied."""
+        self._active.close()
+        self._thread.shutdown(wait=True)
+
+
+def _inexpressible(revision: str) -> Decision:
+    return denied("policy_error", "the call holds text that is not valid Unicode", revision)
+
+
+def _compiled(bundle: Bundle) -> tuple[Evaluator | None, tuple[TestRun, ...], list[str]]:
+    """Compile the policy and, beside it in a process that ends with them, run its tests."""
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        trial = beside.submit(_tried, bundle)
+        try:
+            evaluator = Evaluator(bundle.policy())
+        except CompileFailed as error:
+            return None, (), readable_errors(bundle, str(error))
+        try:
+            tests = trial.result()
+        except CompileFailed as error:
+            evaluator.close()
+            return None, (), [f"in the tests: {text}" for text in readable_errors(bundle, str(error))]
+    return evaluator, tests, [f"test {run.name} failed: {run.error}" for run in tests if run.error]
+
+
+def _tried(bundle: Bundle) -> tuple[TestRun, ...]:
+    program = bundle.trial()
+    if not program.entrypoints:
+        return ()
+    evaluator = Evaluator(program)
+    try:
+        return tuple(TestRun(name, _failure(evaluator, name)) for name in program.entrypoints)
+    finally:
+        evaluator.close()
+
+
+def _failure(evaluator: Evaluator, entrypoint: str) -> str:
+    try:
+        value = evaluator.ask(entrypoint, b"{}", _TEST_TIMEOUT)
+    except Fault as fault:
+        return fault.message
+    return "" if value == b"true" else f"it is {value.decode()[:100]}, not true"

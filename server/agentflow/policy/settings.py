@@ -1,0 +1,82 @@
+"""The vocabulary of the default bundle's data.json, checked when it is loaded.
+
+A misspelt key in a rule would silently be no rule at all; here it is a refusal that names it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints, ValidationError
+
+from agentflow.config import Section
+from agentflow.pipeline.call import JSON
+
+# Rego's globs know more than `*`; what they do with it differs between engines.
+Pattern = Annotated[str, StringConstraints(pattern=r'^[^?\[\]{}\\"!\x00-\x1f]+$')]
+Forbidden = Annotated[str, StringConstraints(pattern=r'^[^?\[\]{}\\"!\x00-\x1f/]+/[^?\[\]{}\\"!\x00-\x1f]+$')]
+PiiType = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Z][A-Z0-9_]*)$")]
+Action = Literal["allow", "ask", "deny"]
+
+
+class Role(Section):
+    """What one role may do."""
+
+    tools: Literal["all", "not_destructive", "read_only", "none"] = "none"
+    prompts: bool = False
+    resources: bool = False
+
+
+class Rule(Section):
+    """One entry of `rules`; README.md of the bundle explains each key."""
+
+    servers: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    tools: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    prompts: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    resources: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    effect: Literal["allow", "deny", "approve"] | None = None
+    roles: Annotated[list[str], Field(min_length=1)] | None = None
+    except_roles: Annotated[list[str], Field(min_length=1)] | None = None
+    only_roles: Annotated[list[str], Field(min_length=1)] | None = None
+    why: str | None = None
+    ttl: Annotated[float, Field(gt=0)] | None = None
+    rehydrate: list[PiiType] | None = None
+    rate_class: Annotated[str, Field(min_length=1)] | None = None
+    max_result_bytes: Annotated[int, Field(gt=0)] | None = None
+    cache_ttl: Annotated[float, Field(ge=0)] | None = None
+
+
+class Destructive(Section):
+    """What happens to tools that say they destroy, by the trust put in their server."""
+
+    trusted: Action
+    untrusted: Action
+
+
+class Settings(Section):
+    """The member `settings` of data.json. Everything is required: a missing key would mean undefined, so denial."""
+
+    default: Literal["allow", "deny"]
+    roles: dict[str, Role]
+    forbidden: list[Forbidden]
+    rules: dict[str, Rule]
+    destructive: Destructive
+    toxic_flow: Literal["deny", "ask", "off"]
+    approval_ttl: Annotated[float, Field(gt=0)]
+    redact: list[PiiType]
+
+
+def problems_of(data: JSON) -> list[str]:
+    """Return one line per mistake in `data["settings"]`, empty when there is none."""
+    problems = []
+    try:
+        settings = Settings.model_validate(data.get("settings"))
+    except ValidationError as error:
+        return [f"{'.'.join(map(str, ('settings', *item['loc'])))}: {item['msg']}" for item in error.errors()]
+    for name, rule in settings.rules.items():
+        where = f"settings.rules.{name}"
+        named = {*(rule.roles or ()), *(rule.except_roles or ()), *(rule.only_roles or ())}
+        problems += [f"{where}: there is no role {role!r}" for role in sorted(named - settings.roles.keys())]
+        if any(value is None for value in data["settings"]["rules"][name].values()):
+            problems.append(f"{where}: null is no value; leave the key out")
+    return problems

@@ -1,0 +1,108 @@
+"""The process in which Rego is compiled and evaluated; started by `evaluator.py`, never imported by the gateway.
+
+It promises to answer every frame it gets with exactly one frame, and to die when its parent does. It is a
+process of its own because rego-cpp (regopy 1.5.2) aborts the whole process on some inputs to its compiler, and
+because a running evaluation (a backtracking `regex.match`, say) can be ended in no other way. Its environment is
+empty, so that no policy can read the gateway's.
+
+Frames, both ways: one byte of kind, four bytes of length (big endian), then the body.
+`L` loads `{"modules": {name: text}, "data": {}, "entrypoints": []}` and answers `R`, or `E` with the compiler's text.
+`Q` evaluates `<seconds> <entrypoint>\\n<input as JSON>` and answers `V` (the value as JSON), `U` (undefined) or
+`E` (an error's text).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import signal
+import struct
+import sys
+from typing import Any
+
+_HEADER = struct.Struct(">cI")
+_BACKSTOP_FACTOR = 4.0  # the parent kills on time; this alarm is for a child whose parent is gone
+
+
+def _read(count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(0, count)
+        if not part:
+            sys.exit(0)  # the parent is gone
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _write(kind: bytes, body: bytes) -> None:
+    view = memoryview(_HEADER.pack(kind, len(body)) + body)
+    while view:
+        view = view[os.write(1, view) :]
+
+
+class _Rego:
+    """One interpreter with one compiled bundle."""
+
+    def __init__(self, regopy: Any, modules: dict[str, str], data: dict[str, Any], entrypoints: list[str]) -> None:
+        self._interpreter = regopy.Interpreter()
+        self._interpreter.log_level = regopy.LogLevel.NONE
+        self._interpreter.strict_built_in_errors = True
+        self._interpreter.add_data(data)
+        for name, text in modules.items():
+            self._interpreter.add_module(name, text)
+        self._bundle = self._interpreter.build(None, entrypoints)
+        if not self._bundle.ok():
+            raise regopy.RegoError("the bundle did not build")
+        # `Interpreter.set_input` goes value by value through C strings and int64: a string is cut at its first
+        # NUL, "a\\u0041" turns into "aA", and 2**64+1 into 1. The JSON entry of the same C API has none of that.
+        self._set_json = regopy.rego_shared.rego.regoSetInputJSON
+        self._set_json.restype = ctypes.c_uint32
+        self._set_json.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+
+    def ask(self, entrypoint: str, document: bytes) -> tuple[bytes, bytes]:
+        """Evaluate one entrypoint; returns the kind and body of the answering frame."""
+        if self._set_json(self._interpreter._impl, document) != 0:
+            return b"E", b"the input is not acceptable JSON"
+        try:
+            output = self._interpreter.query_bundle_entrypoint(self._bundle, entrypoint)
+            if not output.ok():
+                return b"E", b"a builtin failed, or two rules disagree"
+            expressions = output.results[0].expressions
+        except Exception as error:  # regopy raises JSONDecodeError on some of its own answers
+            return b"E", repr(error).encode("utf-8", "replace")
+        if not expressions:
+            return b"U", b""
+        return b"V", json.dumps(expressions[0]).encode()
+
+
+def main() -> None:
+    """Serve frames until the parent closes the pipe."""
+    sys.path.insert(0, sys.argv[1])
+    regopy = importlib.import_module("regopy")
+    rego: _Rego | None = None
+    while True:
+        kind, length = _HEADER.unpack(_read(_HEADER.size))
+        body = _read(length)
+        if kind == b"L":
+            try:
+                order = json.loads(body)
+                rego = _Rego(regopy, order["modules"], order["data"], order["entrypoints"])
+                _write(b"R", b"")
+            except regopy.RegoError as error:
+                _write(b"E", str(error).encode("utf-8", "replace"))
+        elif rego is None:
+            _write(b"E", b"no bundle is loaded")
+        else:
+            head, _, document = body.partition(b"\n")
+            seconds, _, entrypoint = head.decode().partition(" ")
+            signal.setitimer(signal.ITIMER_REAL, float(seconds) * _BACKSTOP_FACTOR)
+            answer = rego.ask(entrypoint, document)
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            _write(*answer)
+
+
+if __name__ == "__main__":
+    main()

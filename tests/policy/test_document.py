@@ -1,0 +1,92 @@
+"""The input document: as its schema says, and free of what must not be in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import GATEWAY, JSON, Call, Pii, Session, UpstreamFacts
+from agentflow.policy import document
+
+SCHEMA = json.loads(Path(document.__file__).with_name("input.schema.json").read_text())
+CALLER = Principal("ada", "user", ("agent",), "acme", ("tools",), "api_key")
+CLEAR, TOKEN = "ada@example.org", "<EMAIL_1f3a>"
+
+
+def call(
+    surface: str = "tools/call", params: JSON | None = None, labelled: JSON | None = None, target: str = "t"
+) -> Call:
+    made = Call(
+        surface, CALLER, Session("s", CALLER, {"private"}, {"crm": 2}), params or {}, name="crm__t", target=target
+    )
+    made.upstream = UpstreamFacts("crm", "stdio", "trusted", "private")
+    made.labelled = labelled
+    made.pii = Pii({"EMAIL": 1}, ["/arguments/to"], 0)
+    made.definition = {"annotations": {"readOnlyHint": True, "title": "T"}}
+    return made
+
+
+def test_the_schema_is_a_schema() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+
+
+def test_a_calls_document_holds_the_labelled_arguments_and_fits_the_schema() -> None:
+    built = document.for_call(call(params={"arguments": {"to": CLEAR}}, labelled={"arguments": {"to": TOKEN}}))
+    jsonschema.validate(built, SCHEMA)
+    assert CLEAR not in json.dumps(built)
+    assert built["call"]["arguments"] == {"to": TOKEN}
+    assert built["call"]["pii"] == {"types": ["EMAIL"], "counts": {"EMAIL": 1}, "paths": ["/arguments/to"]}
+    assert built["session"] == {"taint": ["private"], "counts": {"crm": 2}}
+    assert built["upstream"] == {"trust": "trusted", "sensitivity": "private", "kind": "stdio"}
+    assert built["principal"]["roles"] == ["agent"]
+
+
+def test_arguments_that_were_not_labelled_are_left_out() -> None:
+    assert document.for_call(call(params={"arguments": {"to": CLEAR}}))["call"]["arguments"] == {}
+
+
+def test_a_listings_document_knows_nothing_of_session_and_arguments() -> None:
+    built = document.for_listing(CALLER, "tool", UpstreamFacts("crm", "stdio"), "t", None)
+    jsonschema.validate(built, SCHEMA)
+    assert built["call"]["phase"] == "list"
+    assert (built["session"]["taint"], built["call"]["arguments"], built["call"]["annotations"]) == ([], {}, {})
+
+
+@pytest.mark.parametrize(
+    ("surface", "params", "kind"),
+    [
+        ("tools/call", {}, "tool"),
+        ("prompts/get", {}, "prompt"),
+        ("resources/read", {}, "resource"),
+        ("resources/subscribe", {}, "resource"),
+        ("resources/unsubscribe", {}, "resource"),
+        ("completion/complete", {"ref": {"type": "ref/prompt", "name": "p"}}, "prompt"),
+        ("completion/complete", {"ref": {"type": "ref/resource", "uri": "u"}}, "resource"),
+        ("tools/list", {}, "gateway"),
+        ("something/new", {}, "gateway"),
+    ],
+)
+def test_each_surface_has_its_kind(surface: str, params: JSON, kind: str) -> None:
+    assert document.kind_of(call(surface, params)) == kind
+
+
+def test_a_completion_of_the_gateway_itself_is_the_gateways() -> None:
+    made = call("completion/complete", {"ref": {"type": "ref/prompt"}})
+    made.upstream = GATEWAY
+    assert document.kind_of(made) == "gateway"
+
+
+def test_a_uri_with_pii_appears_as_labelled() -> None:
+    made = call("resources/read", {"uri": f"crm://{CLEAR}"}, {"uri": f"crm://{TOKEN}"}, target=f"crm://{CLEAR}")
+    assert document.for_call(made)["call"]["tool"] == f"crm://{TOKEN}"
+    plain = call("resources/read", {"uri": "gw+crm://a"}, {"uri": "gw+crm://a"}, target="crm://a")
+    assert document.for_call(plain)["call"]["tool"] == "crm://a"
+
+
+@pytest.mark.parametrize("hints", [None, [], "x", 3])
+def test_annotations_that_are_no_object_count_as_none(hints: object) -> None:
+    assert document.hints_of({"annotations": hints}) == {}
