@@ -1,0 +1,1 @@
+"""Finding personal data and credentials in text: patterns that propose, validators that decide."""

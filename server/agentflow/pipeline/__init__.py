@@ -1,0 +1,1 @@
+"""The one chain of stages that every message passes, and the record of what ran."""

@@ -1,0 +1,197 @@
+"""A message on its way through the pipeline, and the record it leaves behind.
+
+A `Call` is one client request (its surface is the MCP method) together with everything that travels on
+its behalf: the answer, and the progress, log, elicitation, sampling and roots messages in between.
+Each of those is a `Message`; every stage sees every message.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from agentflow.identity.principal import Principal
+
+JSON = dict[str, Any]
+
+# (method, params) -> result: puts a request (`elicitation/create`) to the client of this call.
+Ask = Callable[[str, JSON], Awaitable[JSON]]
+
+
+class Direction(StrEnum):
+    """Which way a message travels: towards the upstream (tool) or towards the client (model)."""
+
+    INBOUND = "inbound"
+    OUTBOUND = "outbound"
+
+
+class Verdict(StrEnum):
+    """What a stage concluded about one message."""
+
+    PASS = "pass"  # looked at it, nothing to do
+    CHANGED = "changed"  # a mutator altered it
+    FLAGGED = "flagged"  # a validator objected in `audit` mode, or found something below its threshold
+    REFUSED = "refused"  # a validator refused it
+    FAILED = "failed"  # the stage itself broke
+    SKIPPED = "skipped"  # does not apply to this surface, by declaration
+
+
+@dataclass(slots=True)
+class StageRun:
+    """One stage's look at one message. `micros` is wall time in microseconds."""
+
+    stage: str
+    direction: Direction
+    surface: str
+    verdict: Verdict
+    micros: int
+    detail: JSON | None = None
+
+
+@dataclass(slots=True)
+class Session:
+    """What is remembered of one conversation: one principal with one client session.
+
+    Attributes:
+        id: unguessable; a legacy client's session, or derived for stateless clients.
+        taint: labels collected so far, e.g. `untrusted`, `private`, `injection`.
+    """
+
+    id: str
+    principal: Principal
+    taint: set[str] = field(default_factory=set)
+    counts: dict[str, int] = field(default_factory=dict)
+    last_used: float = field(default_factory=time.monotonic)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamFacts:
+    """What policy and guard may know of an upstream. The gateway itself is `GATEWAY`."""
+
+    name: str
+    kind: str
+    trust: str = "untrusted"  # or "trusted"
+    sensitivity: str = "public"  # or "private"
+
+
+GATEWAY = UpstreamFacts(name="", kind="gateway", trust="trusted")
+
+
+@dataclass(slots=True)
+class Pii:
+    """What the PII label stage found in the arguments: counts by type, JSON pointers, tokens seen."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+    tokens: int = 0
+
+    @property
+    def types(self) -> list[str]:
+        return sorted(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing the injection screen found. `start`/`end` are offsets in the original string at `path`."""
+
+    rule: str
+    severity: float  # 0..1
+    path: str  # JSON pointer
+    start: int
+    end: int
+    excerpt: str  # at most 80 characters, PII removed
+
+
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """What policy demands along with an `allow`. Types are PII types; `"*"` means every type."""
+
+    redact: tuple[str, ...] = ("*",)  # PII types turned into tokens in what goes to the client
+    rehydrate: tuple[str, ...] = ()  # PII types whose tokens become values in what goes to the upstream
+    approval: JSON | None = None  # {"who": str, "ttl": seconds, "prompt": str}
+    rate_class: str = "default"
+    max_result_bytes: int | None = None
+    cache_ttl: float = 0.0  # seconds a read-only answer may be reused for the same principal
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A typed policy decision. `reasons` is a tuple of (code, message)."""
+
+    allow: bool
+    reasons: tuple[tuple[str, str], ...] = ()
+    obligations: Obligations = field(default_factory=Obligations)
+    revision: str = ""
+
+
+@dataclass(slots=True)
+class Call:
+    """One request through the gateway.
+
+    Attributes:
+        surface: the MCP method, e.g. `tools/call`.
+        name: the name the client used (tool, prompt), or the URI of a resource; "" for listings.
+        target: the upstream's own name for it.
+        params: JSON-RPC params; inbound mutators replace it (`call.params = …`), never edit it in place,
+            because `labelled` and the client's own copy may share parts of it.
+        labelled: params with every PII value replaced by its typed token: the only form of the arguments
+            that policy, audit, logs and approval prompts may see. Set by the label stage.
+        definition: the catalogue's definition of the tool or prompt (upstream's raw JSON), or None.
+        ask: how a stage asks the person at the client (approval), or None where nobody can be asked.
+        transport: `http`, `stdio` or `flow` (a call made by one of the flow tools).
+        runs: the record of stages, in the order they ran.
+    """
+
+    surface: str
+    principal: Principal
+    session: Session
+    params: JSON
+    name: str = ""
+    target: str = ""
+    upstream: UpstreamFacts = GATEWAY
+    definition: JSON | None = None
+    transport: str = "http"
+    protocol: str = ""
+    client: JSON = field(default_factory=dict)  # clientInfo
+    ask: Ask | None = None
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    parent: str = ""  # the record id of the flow run that made this call
+    labelled: JSON | None = None
+    pii: Pii = field(default_factory=Pii)
+    findings: list[Finding] = field(default_factory=list)
+    injection_score: float = 0.0
+    decision: Decision | None = None
+    approval: JSON | None = None  # how an approval was obtained, for the record
+    rehydrated: dict[str, int] = field(default_factory=dict)  # tokens given back to the upstream, by type
+    redacted: dict[str, int] = field(default_factory=dict)  # values tokenised in what went out, by type
+    taint: set[str] = field(default_factory=set)  # labels this call added
+    cached: bool = False
+    events: list[JSON] = field(default_factory=list)  # what a flow tool noted: turns, verdicts
+    runs: list[StageRun] = field(default_factory=list)
+    started: float = field(default_factory=time.time)  # epoch seconds
+    started_ns: int = field(default_factory=time.perf_counter_ns)
+    outcome: str = ""  # "ok", "tool_error", or the `kind` of the error
+    error_code: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
+
+
+@dataclass(slots=True)
+class Message:
+    """One JSON body of a call, on its way in one direction.
+
+    Attributes:
+        surface: the MCP method it belongs to: the call's own for request and answer, else e.g.
+            `elicitation/create`, `sampling/createMessage`, `roots/list`, `notifications/progress`,
+            `notifications/message`; `error` for a JSON-RPC error (`{"message", "data"}`).
+        body: params or result. Mutators replace it (`message.body = …`).
+    """
+
+    surface: str
+    direction: Direction
+    body: JSON

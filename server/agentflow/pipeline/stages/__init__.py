@@ -1,0 +1,1 @@
+"""One file per stage; `chain.build` puts them in order."""

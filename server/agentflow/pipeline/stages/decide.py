@@ -1,0 +1,171 @@
+"""Stage `decide`: policy says whether this caller may do this, and what of a listing it sees.
+
+One rule decides both. A call that the same rule would not even list is refused in the words used for a name that
+does not exist; any other refusal states its reasons. It fails closed: whatever keeps the policy from answering is a
+denial with that as its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+from agentflow.errors import PolicyDenied, UnknownName
+from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import JSON, Call, Decision, Direction, Message, UpstreamFacts, Verdict
+from agentflow.pipeline.stage import PASS, SKIPPED, Note
+from agentflow.policy import document
+from agentflow.policy.decision import denied, is_fault
+from agentflow.policy.engine import Engine
+from agentflow.policy.listing import Item, Listings
+
+# (call, item as listed) -> (its upstream, the upstream's own name or URI, the catalogue's definition), or None for
+# an item nobody knows, which is then not shown.
+FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
+
+_LISTS = {
+    "tools/list": ("tools", "tool"),
+    "prompts/list": ("prompts", "prompt"),
+    "resources/list": ("resources", "resource"),
+    "resources/templates/list": ("resourceTemplates", "resource"),
+}
+_UNKNOWN = {"tool": "Unknown tool", "prompt": "Unknown prompt", "resource": "Unknown resource"}
+
+
+def unknown_name(kind: str, name: str) -> UnknownName:
+    """The one error for a name that does not exist, or that this caller may not know of.
+
+    Args:
+        kind: `tool`, `prompt` or `resource`.
+        name: as the client wrote it.
+    """
+    return UnknownName(f"{_UNKNOWN[kind]}: {name}")
+
+
+class Decide:
+    """The stage.
+
+    Args:
+        engine: answers for the policy.
+        facts_of: finds what a listed item stands for.
+    """
+
+    name = "decide"
+    kind: Literal["validator"] = "validator"
+    directions = frozenset({Direction.INBOUND, Direction.OUTBOUND})
+
+    def __init__(self, engine: Engine, facts_of: FactsOf) -> None:
+        self._engine = engine
+        self._facts_of = facts_of
+        self._listings = Listings(engine)
+
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
+        """Decide the call (inbound), or cut its listing down (outbound). Awaits only what was not decided before.
+
+        Raises:
+            UnknownName: the caller may not even know of what it called.
+            PolicyDenied: policy said no, or could not say yes; `data.reasons` holds codes and messages.
+        """
+        if message.surface != call.surface:
+            return SKIPPED
+        if message.direction is Direction.OUTBOUND:
+            return self._filter(call, message) if call.surface in _LISTS else SKIPPED
+        kind = document.kind_of(call)
+        if call.labelled is None and kind != "gateway" and self._engine.reads("call", "arguments"):
+            # A condition on arguments that are not there would hold or fail for the wrong reason.
+            reason = "the policy looks at arguments, and these were not labelled"
+            call.decision = denied("policy_error", reason, self._engine.revision)
+            raise _refusal(call.decision)
+        question = document.for_call(call)
+        decision = self._engine.known(question)
+        if decision is None:
+            return self._ask(call, question)
+        call.decision = decision
+        if decision.allow:
+            return _note(decision)
+        if is_fault(decision) or kind == "gateway":
+            raise _refusal(decision)
+        seen = self._engine.known(_as_listed(call, question))
+        return self._ask(call, question) if seen is None else _refuse(call, decision, seen)
+
+    async def _ask(self, call: Call, question: JSON) -> Note:
+        call.decision = decision = (await self._engine.decide_soon(question))[0]
+        if decision.allow:
+            return _note(decision)
+        if is_fault(decision) or document.kind_of(call) == "gateway":
+            raise _refusal(decision)
+        return _refuse(call, decision, (await self._engine.decide_soon(_as_listed(call, question)))[0])
+
+    def visible(self, caller: Principal, kind: str, item: Item) -> bool | Awaitable[bool]:
+        """Whether this caller may know that `item` exists: what a listing would show, remembered like one.
+
+        The gateway asks before anything else looks at a call, so that no other refusal can give a hidden name away.
+        A policy that cannot answer shows nothing.
+        """
+        view = self._listings.view(caller, kind)
+        return self._look(caller, kind, item) if view.missing((item,)) else view.shows(item)
+
+    def known_visible(self, caller: Principal, kind: str, item: Item) -> bool:
+        """Whether this caller is known to see `item`; False where that was not decided yet."""
+        view = self._listings.view(caller, kind)
+        return not view.missing((item,)) and view.shows(item)
+
+    async def _look(self, caller: Principal, kind: str, item: Item) -> bool:
+        view = self._listings.view(caller, kind)
+        return await self._listings.fill(view, [item]) is None and view.shows(item)
+
+    def _filter(self, call: Call, message: Message) -> Note | Awaitable[Note]:
+        key, kind = _LISTS[call.surface]
+        listed = message.body.get(key)
+        if not isinstance(listed, list) or not listed:
+            return PASS
+        facts_of = self._facts_of
+        items: list[Item | None] = [facts_of(call, shown) for shown in listed]
+        view = self._listings.view(call.principal, kind)
+        missing = view.missing(items)
+        if missing:
+            return self._fill(call, message, items, missing)
+        return _cut(message, key, [item is not None and view.shows(item) for item in items])
+
+    async def _fill(self, call: Call, message: Message, items: list[Item | None], missing: list[Item]) -> Note:
+        key, kind = _LISTS[call.surface]
+        view = self._listings.view(call.principal, kind)
+        fault = await self._listings.fill(view, missing)
+        if fault is not None:
+            raise _refusal(fault)
+        return _cut(message, key, [item is not None and view.shows(item) for item in items])
+
+
+def _cut(message: Message, key: str, shown: list[bool]) -> Note:
+    hidden = shown.count(False)
+    if not hidden:
+        return PASS
+    kept = [item for item, keep in zip(message.body[key], shown, strict=True) if keep]
+    message.body = {**message.body, key: kept}
+    return Note(Verdict.CHANGED, {"hidden": hidden})
+
+
+def _as_listed(call: Call, question: JSON) -> JSON:
+    """The same question asked of a listing: may the caller know that this exists?"""
+    target = question["call"]["tool"]  # tokenised, where it is a URI that held PII
+    return document.for_listing(call.principal, document.kind_of(call), call.upstream, target, call.definition)
+
+
+def _refuse(call: Call, decision: Decision, seen: Decision) -> Note:
+    if not seen.allow and not is_fault(seen):
+        raise unknown_name(document.kind_of(call), call.name)
+    raise _refusal(decision)
+
+
+def _note(decision: Decision) -> Note:
+    return Note(Verdict.PASS, {"reasons": [code for code, _ in decision.reasons]}) if decision.reasons else PASS
+
+
+def _refusal(decision: Decision) -> PolicyDenied:
+    reasons = [{"code": code, "message": message} for code, message in decision.reasons]
+    return PolicyDenied(
+        "Denied by policy: " + "; ".join(message for _, message in decision.reasons),
+        fix="ask the administrator of this gateway's policy" if not is_fault(decision) else "check the policy bundle",
+        reasons=reasons,
+        revision=decision.revision,
+    )

@@ -1,0 +1,141 @@
+"""limit: how deep, how large, how many at once and how often one caller may ask.
+
+Every refusal says which limit it was and, where waiting helps, for how long (`retry_after`, seconds). It looks at
+requests and at what clients answer in the middle of one (those only for depth and size), never at results: their
+size is bounded where they are read.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, ClassVar, Final, Literal
+
+from agentflow.config import LimitsConfig
+from agentflow.errors import LimitExceeded
+from agentflow.pipeline.call import Call, Direction, Message
+from agentflow.pipeline.stage import PASS, Note
+
+_MAX_BUCKETS: Final = 10_000
+_BUSY_RETRY: Final = 1.0
+
+
+class Limit:
+    """The limit stage. The chain gives a call's slot back with `release`."""
+
+    name: ClassVar[str] = "limit"
+    kind: ClassVar[Literal["validator", "mutator"]] = "validator"
+    directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
+
+    def __init__(self, config: LimitsConfig, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._clock = clock
+        self._running: dict[str, str] = {}  # call id → principal key
+        self._per_principal: dict[str, int] = {}
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # principal key → (tokens, when)
+
+    def __call__(self, call: Call, message: Message) -> Note:
+        """Admit a message.
+
+        Raises:
+            LimitExceeded: too deep, too large, too many at once, or too often.
+        """
+        self._measure(call, message.body)
+        if message.surface == call.surface and call.id not in self._running:
+            key = call.principal.key
+            self._admit(key)
+            self._spend(key)
+            self._running[call.id] = key
+            self._per_principal[key] = self._per_principal.get(key, 0) + 1
+        return PASS
+
+    def release(self, call: Call) -> None:
+        """Give back the slot of a call that has ended; a call that holds none is no error."""
+        key = self._running.pop(call.id, None)
+        if key is None:
+            return
+        left = self._per_principal[key] - 1
+        if left:
+            self._per_principal[key] = left
+        else:
+            del self._per_principal[key]
+
+    def _measure(self, call: Call, body: dict[str, Any]) -> None:
+        limits = self._config
+        # Nothing measured the bytes where no bytes came (calls of flow tools): text is counted instead.
+        size = max(call.bytes_in, _measured(body, limits.max_depth))
+        if size > limits.max_body:
+            raise LimitExceeded(
+                f"The request is larger than {limits.max_body} bytes", limit="max_body", max=limits.max_body
+            )
+
+    def _admit(self, key: str) -> None:
+        limits = self._config
+        if len(self._running) >= limits.max_concurrent:
+            raise LimitExceeded(
+                f"{limits.max_concurrent} calls are running; try again shortly",
+                limit="max_concurrent",
+                max=limits.max_concurrent,
+                retry_after=_BUSY_RETRY,
+            )
+        if self._per_principal.get(key, 0) >= limits.max_concurrent_per_principal:
+            raise LimitExceeded(
+                f"{limits.max_concurrent_per_principal} calls of yours are running; wait for one to end",
+                limit="max_concurrent_per_principal",
+                max=limits.max_concurrent_per_principal,
+                retry_after=_BUSY_RETRY,
+            )
+
+    def _spend(self, key: str) -> None:
+        """Take one token of the principal's bucket, which holds a minute's worth and refills evenly."""
+        rate = self._config.calls_per_minute
+        if not rate:
+            return
+        now = self._clock()
+        tokens, then = self._buckets.pop(key, (float(rate), now))
+        tokens = min(float(rate), tokens + (now - then) * rate / 60)
+        refused = tokens < 1
+        self._buckets[key] = (tokens if refused else tokens - 1, now)
+        if len(self._buckets) > _MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        if refused:
+            wait = (1 - tokens) * 60 / rate
+            raise LimitExceeded(
+                f"More than {rate} calls per minute; try again in {wait:.1f} s",
+                limit="calls_per_minute",
+                max=rate,
+                retry_after=round(wait, 3),
+            )
+
+
+def _measured(body: Any, max_depth: int) -> int:
+    """Count the characters of all keys and strings, and one for each other value; iterative.
+
+    Raises:
+        LimitExceeded: containers are nested deeper than `max_depth`.
+    """
+    size, depth, level = 0, 0, [body]
+    while level:
+        depth += 1
+        if depth > max_depth:
+            raise LimitExceeded(
+                f"The request is nested deeper than {max_depth} levels", limit="max_depth", max=max_depth
+            )
+        below: list[Any] = []
+        for container in level:
+            if isinstance(container, dict):
+                size += sum(map(len, container))
+                values: Any = container.values()
+            else:
+                values = container
+            for value in values:
+                kind = type(value)
+                if kind is str:
+                    size += len(value)
+                elif kind is dict or kind is list:
+                    below.append(value)
+                else:
+                    size += 1
+        level = below
+    return size

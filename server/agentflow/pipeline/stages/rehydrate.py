@@ -1,0 +1,46 @@
+"""rehydrate: gives the tool the values that tokens stand for, where policy says so and nowhere else.
+
+Without a decision, or without a `rehydrate` obligation, tokens go to the upstream as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from agentflow.guard.rehydration import rehydrate
+from agentflow.guard.vault import Vault
+from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
+from agentflow.pipeline.stage import PASS, Note
+
+
+class Rehydrate:
+    """The rehydrate stage."""
+
+    name: ClassVar[str] = "rehydrate"
+    kind: ClassVar[Literal["validator", "mutator"]] = "mutator"
+    directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def __call__(self, call: Call, message: Message) -> Note:
+        """Replace tokens by values in `message.body`; count them in `call.rehydrated`.
+
+        Raises:
+            VaultUnavailable: the vault could not be read.
+        """
+        types = call.decision.obligations.rehydrate if call.decision is not None else ()
+        if not types:
+            return PASS
+        main = message.surface == call.surface == "tools/call"
+        schema: Any = call.definition.get("inputSchema") if main and call.definition else None
+        done = rehydrate(self._vault, call.principal.tenant, message.body, types, schema)
+        detail: JSON = {}
+        if done.kept:
+            detail["kept"] = done.kept
+        if not done.restored:
+            return Note(Verdict.PASS, detail) if detail else PASS
+        message.body = done.body
+        for kind, count in done.restored.items():
+            call.rehydrated[kind] = call.rehydrated.get(kind, 0) + count
+        return Note(Verdict.CHANGED, {"rehydrated": done.restored, **detail})

@@ -1,0 +1,57 @@
+"""taint: what a conversation has been exposed to is remembered, for policy to decide later calls by.
+
+Labels of a message on its way to the client: `untrusted` (text of an untrusted upstream), `private` (content of an
+upstream declared private, or a trusted upstream's content in which PII was redacted) and `injection` (the screen
+found something at the flag threshold or above, in the answer or in the arguments). It changes and refuses nothing.
+
+PII alone does not make the content of an untrusted, public upstream private: such an upstream gets tokens back,
+never values, and a public page with a contact address would otherwise lock every conversation that reads it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from agentflow.config import GuardConfig
+from agentflow.guard.taint import INJECTION, PRIVATE, UNTRUSTED, carries_text
+from agentflow.pipeline.call import Call, Direction, Message, Verdict
+from agentflow.pipeline.stage import PASS, Note
+
+
+class Taint:
+    """The taint stage."""
+
+    name: ClassVar[str] = "taint"
+    # A validator, though it never refuses: mutators also see the gateway's own errors, which taint nobody.
+    kind: ClassVar[Literal["validator", "mutator"]] = "validator"
+    directions: ClassVar[frozenset[Direction]] = frozenset({Direction.OUTBOUND})
+
+    def __init__(self, config: GuardConfig) -> None:
+        self._flag = config.flag_threshold
+
+    def __call__(self, call: Call, message: Message) -> Note:
+        """Add this message's labels to the call and its session."""
+        labels = set()
+        if call.injection_score >= self._flag:
+            labels.add(INJECTION)
+        upstream = call.upstream
+        if upstream.kind != "gateway" and carries_text(message.body):
+            if upstream.trust == "untrusted":
+                labels.add(UNTRUSTED)
+            if upstream.sensitivity == "private":
+                labels.add(PRIVATE)
+        new = labels - call.taint
+        if not new:
+            return PASS
+        _add(call, new)
+        return Note(Verdict.PASS, {"taint": sorted(new)})
+
+    def release(self, call: Call) -> None:
+        """At the call's end, when it is known what was redacted: PII of a trusted upstream is private."""
+        if call.redacted and call.upstream.trust == "trusted" and call.upstream.kind != "gateway":
+            _add(call, {PRIVATE})
+
+
+def _add(call: Call, labels: set[str]) -> None:
+    call.taint |= labels
+    call.session.taint |= labels

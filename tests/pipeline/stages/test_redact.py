@@ -1,0 +1,123 @@
+"""redact lets nothing out, on any surface."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from agentflow.config import Config, GuardConfig
+from agentflow.errors import ConfigError, VaultUnavailable
+from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session, Verdict
+from agentflow.pipeline.pii import PiiKit, build_pii
+
+PRINCIPAL = Principal("alice", tenant="acme")
+MAIL = "canary@example.com"
+
+
+@pytest.fixture
+def kit(tmp_path: Path) -> Iterator[PiiKit]:
+    built = build_pii(Config(data_dir=tmp_path))
+    yield built
+    built.vault.close()
+
+
+def call(surface: str = "tools/call", **more: Any) -> Call:
+    return Call(surface, PRINCIPAL, Session("s", PRINCIPAL), {}, **more)
+
+
+def outbound(surface: str, body: dict[str, Any]) -> Message:
+    return Message(surface, Direction.OUTBOUND, body)
+
+
+BODIES = [
+    ("tools/call", {"content": [{"type": "text", "text": f"to {MAIL}"}], "structuredContent": {MAIL: [MAIL]}}),
+    ("tools/call", {"content": [{"type": "resource", "resource": {"uri": f"x://{MAIL}", "text": MAIL}}]}),
+    ("tools/call", {"resultType": "input_required", "inputRequests": {"1": {
+        "method": "elicitation/create", "params": {"message": f"write to {MAIL}?"}}}, "requestState": "s"}),
+    ("tools/list", {"tools": [{"name": "t", "description": f"mails {MAIL}", "inputSchema": {
+        "properties": {"to": {"default": MAIL, "description": MAIL}}}}]}),
+    ("prompts/get", {"messages": [{"role": "user", "content": {"type": "text", "text": MAIL}}]}),
+    ("prompts/list", {"prompts": [{"name": "p", "arguments": [{"name": "a", "description": MAIL}]}]}),
+    ("resources/read", {"contents": [{"uri": "x://y", "text": f"mail: {MAIL}"}]}),
+    ("resources/list", {"resources": [{"uri": f"mail://{MAIL}", "name": MAIL, "title": MAIL}]}),
+    ("completion/complete", {"completion": {"values": [MAIL]}}),
+    ("error", {"message": f"no such user {MAIL}", "data": {"user": MAIL}}),
+    ("notifications/message", {"level": "info", "logger": "l", "data": {"user": MAIL}}),
+    ("notifications/progress", {"progressToken": 1, "progress": 0.5, "message": f"sending to {MAIL}"}),
+    ("elicitation/create", {"message": f"Is {MAIL} right?", "requestedSchema": {
+        "properties": {"x": {"default": MAIL}}}}),
+    ("sampling/createMessage", {"messages": [{"role": "user", "content": {"type": "text", "text": MAIL}}],
+                                "systemPrompt": f"You are {MAIL}"}),
+    ("server/discover", {"instructions": f"ask {MAIL}"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("surface", "body"), BODIES)
+@pytest.mark.parametrize("decided", [True, False])
+def test_no_value_leaves_on_any_surface(kit: PiiKit, surface: str, body: dict[str, Any], decided: bool) -> None:
+    running = call(decision=Decision(True) if decided else None)
+    message = outbound(surface, body)
+    note = kit.redact(running, message)
+    assert note.verdict is Verdict.CHANGED
+    assert "canary" not in orjson.dumps(message.body).decode()
+    assert "canary" in orjson.dumps(body).decode()
+    assert running.redacted["EMAIL"] >= 1
+    assert note.detail == {"redacted": running.redacted}
+
+
+def test_only_the_types_policy_names_are_replaced(kit: PiiKit) -> None:
+    message = outbound("tools/call", {"structuredContent": {"a": MAIL, "b": "123-45-6789"}})
+    kit.redact(call(decision=Decision(True, obligations=Obligations(redact=("SSN",)))), message)
+    assert message.body["structuredContent"]["a"] == MAIL
+    assert message.body["structuredContent"]["b"].startswith("<SSN_")
+    untouched = outbound("tools/call", {"structuredContent": {"a": MAIL}})
+    kit.redact(call(decision=Decision(True, obligations=Obligations(redact=()))), untouched)
+    assert untouched.body["structuredContent"]["a"] == MAIL
+
+
+def test_an_answer_without_pii_leaves_as_the_same_object(kit: PiiKit) -> None:
+    body = {"content": [{"type": "text", "text": "hello number 5"}], "structuredContent": {"result": "hello number 5"}}
+    message = outbound("tools/call", body)
+    assert kit.redact(call(), message).verdict is Verdict.PASS
+    assert message.body is body
+
+
+def test_a_token_from_one_result_is_the_value_in_a_later_call(kit: PiiKit) -> None:
+    result = outbound("tools/call", {"structuredContent": {"mail": MAIL, "card": 4111111111111111}})
+    schema = {"type": "object", "properties": {"mail": {"type": "string"}, "card": {"type": "integer"}}}
+    kit.redact(call(definition={"outputSchema": schema}), result)
+    assert isinstance(result.body["structuredContent"]["card"], int)
+    later = Message("tools/call", Direction.INBOUND, {"arguments": result.body["structuredContent"]})
+    trusted = call(decision=Decision(True, obligations=Obligations(rehydrate=("*",))))
+    kit.label(trusted, later)
+    assert trusted.pii.counts == {}
+    kit.rehydrate(trusted, later)
+    assert later.body == {"arguments": {"mail": MAIL, "card": 4111111111111111}}
+
+
+def test_a_message_does_not_leave_when_its_tokens_cannot_be_kept(kit: PiiKit) -> None:
+    kit.vault._db.execute("PRAGMA query_only = ON")
+    with pytest.raises(VaultUnavailable):
+        kit.redact(call(), outbound("tools/call", {"content": [{"type": "text", "text": MAIL}]}))
+    kit.redact(call(), outbound("tools/call", {"content": [{"type": "text", "text": "plain"}]}))
+
+
+def test_configured_types_and_exceptions_are_honoured(tmp_path: Path) -> None:
+    guard = GuardConfig(pii_types=("EMAIL",), pii_allow=("info@example.com",), token_format="redacted")
+    kit = build_pii(Config(data_dir=tmp_path, guard=guard))
+    message = outbound("tools/call", {"structuredContent": {"a": "info@example.com", "b": "123-45-6789", "c": MAIL}})
+    kit.redact(call(), message)
+    content = message.body["structuredContent"]
+    assert (content["a"], content["b"]) == ("info@example.com", "123-45-6789")
+    assert content["c"].startswith("[REDACTED_EMAIL_")
+    kit.vault.close()
+
+
+def test_an_unknown_type_in_the_configuration_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SHOE_SIZE"):
+        build_pii(Config(data_dir=tmp_path, guard=GuardConfig(pii_types=("SHOE_SIZE",))))

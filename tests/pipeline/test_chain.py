@@ -1,0 +1,206 @@
+"""The chain: what runs, in which order, and what happens when a stage objects, crashes, hangs or cannot record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+
+from agentflow.config import StageConfig
+from agentflow.errors import AgentFlowError, AuditUnavailable, ConfigError, PolicyDenied, StageFailed, UpstreamError
+from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import Call, Direction, Message, Session, Verdict
+from agentflow.pipeline.chain import Pipeline, ordered
+from agentflow.pipeline.stage import PASS, Note, Stage
+
+BOTH = frozenset(Direction)
+
+
+class Probe:
+    """A real stage whose behaviour the test gives it."""
+
+    def __init__(
+        self,
+        name: str,
+        act: Callable[[Call, Message], Any] = lambda call, message: PASS,
+        kind: Literal["validator", "mutator"] = "validator",
+        directions: frozenset[Direction] = BOTH,
+    ) -> None:
+        self.name, self.kind, self.directions, self._act = name, kind, directions, act
+
+    def __call__(self, call: Call, message: Message) -> Any:
+        return self._act(call, message)
+
+
+def call(surface: str = "tools/call") -> Call:
+    who = Principal("ada")
+    return Call(surface=surface, principal=who, session=Session("s", who), params={"name": "t", "arguments": {}})
+
+
+class Records:
+    def __init__(self, fails: bool = False) -> None:
+        self.calls: list[Call] = []
+        self.fails = fails
+
+    def __call__(self, call: Call) -> None:
+        if self.fails:
+            raise OSError("no space left")
+        self.calls.append(call)
+
+
+async def answer(_: Call) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": "hello"}]}
+
+
+def upper(_: Call, message: Message) -> Note:
+    message.body = {**message.body, "seen": True}
+    return Note(Verdict.CHANGED)
+
+
+def refuse(_: Call, __: Message) -> Note:
+    raise PolicyDenied("no", reasons=[{"code": "because"}])
+
+
+def crash(_: Call, __: Message) -> Note:
+    raise ValueError("secret value 4111111111111111")
+
+
+async def test_every_stage_of_both_directions_leaves_its_mark_in_the_record() -> None:
+    records = Records()
+    pipeline = Pipeline([Probe("a"), Probe("b", upper, "mutator")], records)
+    this = call()
+    result = await pipeline.handle(this, answer)
+    assert result["seen"] and this.params["seen"]
+    assert [(r.stage, r.direction) for r in this.runs] == [
+        ("a", "inbound"),
+        ("b", "inbound"),
+        ("a", "outbound"),
+        ("b", "outbound"),
+    ]
+    assert records.calls == [this] and this.outcome == "ok"
+
+
+async def test_a_refusal_stops_the_chain_is_recorded_and_never_dispatched() -> None:
+    records, dispatched = Records(), []
+
+    async def dispatch(c: Call) -> dict[str, Any]:
+        dispatched.append(c)
+        return {}
+
+    pipeline = Pipeline([Probe("a", refuse), Probe("b")], records)
+    this = call()
+    with pytest.raises(PolicyDenied) as caught:
+        await pipeline.handle(this, dispatch)
+    assert not dispatched and records.calls == [this] and this.outcome == "policy_denied"
+    assert [r.stage for r in this.runs] == ["a"] and this.runs[0].verdict is Verdict.REFUSED
+    assert caught.value.data["record"] == this.id
+
+
+async def test_in_audit_mode_a_validator_flags_instead_of_refusing() -> None:
+    pipeline = Pipeline([Probe("a", refuse)], Records(), {"a": StageConfig(mode="audit")})
+    this = call()
+    await pipeline.handle(this, answer)
+    assert {r.verdict for r in this.runs} == {Verdict.FLAGGED}
+
+
+async def test_a_stage_switched_off_does_not_run() -> None:
+    pipeline = Pipeline([Probe("a", refuse)], Records(), {"a": StageConfig(mode="off")})
+    assert pipeline.stages == {Direction.INBOUND: (), Direction.OUTBOUND: ()}
+    await pipeline.handle(call(), answer)
+
+
+async def test_a_crashing_stage_fails_closed_and_its_message_is_not_repeated() -> None:
+    this = call()
+    with pytest.raises(StageFailed) as caught:
+        await Pipeline([Probe("a", crash)], Records()).handle(this, answer)
+    assert "4111" not in str(caught.value) and "4111" not in str(this.runs)
+    assert this.runs[0].verdict is Verdict.FAILED
+
+
+async def test_a_crashing_stage_configured_open_lets_the_call_through_with_a_mark() -> None:
+    this = call()
+    await Pipeline([Probe("a", crash)], Records(), {"a": StageConfig(fail="open")}).handle(this, answer)
+    assert [r.verdict for r in this.runs] == [Verdict.FAILED, Verdict.FAILED]
+
+
+async def test_a_stage_that_hangs_is_a_failed_stage() -> None:
+    async def forever(_: Call, __: Message) -> Note:
+        await asyncio.Event().wait()
+        return PASS
+
+    with pytest.raises(StageFailed, match="timed out"):
+        await Pipeline([Probe("a", forever)], Records(), {"a": StageConfig(timeout=0.01)}).handle(call(), answer)
+
+
+async def test_an_answer_that_cannot_be_recorded_is_withheld() -> None:
+    with pytest.raises(AuditUnavailable):
+        await Pipeline([Probe("a")], Records(fails=True)).handle(call(), answer)
+
+
+async def test_an_upstream_error_passes_through_the_outbound_stages_with_its_own_code() -> None:
+    def mask(_: Call, message: Message) -> Note:
+        if message.surface == "error":
+            message.body = {"message": message.body["message"].replace("4111", "****"), "data": message.body["data"]}
+        return PASS
+
+    async def fail(_: Call) -> dict[str, Any]:
+        raise UpstreamError(-32050, "bad card 4111", {"why": "x"})
+
+    with pytest.raises(UpstreamError) as caught:
+        await Pipeline([Probe("m", mask, "mutator")], Records()).handle(call(), fail)
+    assert caught.value.message == "bad card ****"
+    assert caught.value.rpc_code == -32050
+    assert caught.value.rpc_data == {"why": "x"}
+
+
+async def test_an_unexpected_exception_becomes_an_internal_error_without_its_text() -> None:
+    async def fail(_: Call) -> dict[str, Any]:
+        raise RuntimeError("secret")
+
+    records = Records()
+    with pytest.raises(AgentFlowError) as caught:
+        await Pipeline([], records).handle(call(), fail)
+    assert "secret" not in caught.value.message and records.calls[0].outcome == "internal_error"
+
+
+async def test_a_cancelled_call_is_recorded_and_released() -> None:
+    class Held(Probe):
+        released = 0
+
+        def release(self, _: Call) -> None:
+            Held.released += 1
+
+    async def forever(_: Call) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    records = Records()
+    task = asyncio.ensure_future(Pipeline([Held("h")], records).handle(call(), forever))
+    while not records.calls and not task.done():
+        await asyncio.sleep(0)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert records.calls[0].outcome == "cancelled" and Held.released == 1
+
+
+async def test_a_ready_listing_skips_dispatch_and_outbound_stages_but_is_recorded() -> None:
+    records = Records()
+    this = call("tools/list")
+
+    async def never(_: Call) -> dict[str, Any]:
+        raise AssertionError
+
+    ready = {"tools": []}
+    assert await Pipeline([Probe("a")], records).handle(this, never, ready) is ready
+    assert [(r.stage, r.direction) for r in this.runs] == [("a", "inbound")] and this.cached and records.calls
+
+
+def test_the_order_must_name_every_stage_exactly_once() -> None:
+    stages: list[Stage] = [Probe("a"), Probe("b")]
+    assert [s.name for s in ordered(stages, ("b", "a"))] == ["b", "a"]
+    for order in (("a",), ("a", "b", "c"), ("a", "a", "b")):
+        with pytest.raises(ConfigError, match=r"pipeline\.order"):
+            ordered(stages, order)
