@@ -1,0 +1,126 @@
+"""Puts the pipeline together from a configuration: the one place that knows every stage.
+
+What is expensive or stateful (vault, audit log, policy engine, conversations) is kept from the previous assembly where
+its own settings did not change, so that a reload loses nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agentflow.audit import record
+from agentflow.audit.log import AuditLog
+from agentflow.config import Config
+from agentflow.errors import AgentFlowError
+from agentflow.guard.taint import Sessions
+from agentflow.pipeline.call import JSON, Call, UpstreamFacts
+from agentflow.pipeline.chain import Pipeline, ordered
+from agentflow.pipeline.pii import PiiKit, build_pii
+from agentflow.pipeline.stage import Stage
+from agentflow.pipeline.stages.approve import Approve
+from agentflow.pipeline.stages.cache import Cache
+from agentflow.pipeline.stages.decide import Decide
+from agentflow.pipeline.stages.limit import Limit
+from agentflow.pipeline.stages.screen import Screen
+from agentflow.pipeline.stages.taint import Taint
+from agentflow.pipeline.stages.validate import Validate
+from agentflow.policy.approvals import Approvals
+from agentflow.policy.engine import Engine
+
+FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything a configuration builds."""
+
+    config: Config
+    pipeline: Pipeline
+    decide: Decide
+    sessions: Sessions
+    engine: Engine
+    pii: PiiKit
+    log: AuditLog
+    approvals: Approvals
+
+    def close(self, successor: Parts | None = None) -> None:
+        """Close what `successor` does not go on using."""
+        if successor is None or successor.engine is not self.engine:
+            self.engine.close()
+        if successor is None or successor.pii.vault is not self.pii.vault:
+            self.pii.vault.close()
+        if successor is None or successor.log is not self.log:
+            self.log.close()
+
+
+def assemble(config: Config, facts_of: FactsOf, previous: Parts | None = None) -> Parts:
+    """Build the parts of `config`.
+
+    Args:
+        facts_of: what a listed item stands for (see `Decide`).
+        previous: the parts in use, for what need not change. `data_dir` is fixed for the life of a process.
+
+    Raises:
+        ConfigError: the policy does not compile or its tests fail, the vault has another key, the order of
+            stages is not usable.
+        AgentFlowError: the data directory cannot be used.
+    """
+    fresh: list[Engine | AuditLog] = []
+    try:
+        log = _log(config, previous, fresh)
+        engine = _engine(config, previous, fresh)
+        same_guard = previous is not None and previous.config.guard == config.guard
+        pii = previous.pii if previous and same_guard else build_pii(config)
+        sessions = previous.sessions if previous else Sessions()
+        approvals = previous.approvals if previous else Approvals()
+        decide = Decide(engine, facts_of)
+        cache = Cache()
+        stages: list[Stage] = [
+            Limit(config.limits),
+            Validate(),
+            Screen(config.guard),
+            pii.label,
+            decide,
+            Approve(approvals, lambda: engine.revision, _auto_approved(config)),
+            pii.rehydrate,
+            cache,
+            Taint(config.guard),
+            pii.redact,
+        ]
+        pipeline = Pipeline(
+            ordered(stages, config.pipeline.order),
+            lambda call: log.append(record.of(call, call.events)),
+            config.pipeline.stages,
+            cache,
+        )
+    except AgentFlowError:
+        for part in fresh:
+            part.close()
+        raise
+    return Parts(config, pipeline, decide, sessions, engine, pii, log, approvals)
+
+
+def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog]) -> AuditLog:
+    if previous and previous.config.audit == config.audit:
+        return previous.log
+    log = AuditLog(config.data_dir, config.audit)
+    fresh.append(log)
+    return log
+
+
+def _engine(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog]) -> Engine:
+    if previous and previous.config.policy == config.policy:
+        return previous.engine
+    engine = Engine(config.policy)
+    fresh.append(engine)
+    return engine
+
+
+def _auto_approved(config: Config) -> Callable[[Call], bool]:
+    names = {name: frozenset(server.auto_approve) for name, server in config.mcp_servers.items()}
+
+    def approved(call: Call) -> bool:
+        return call.target in names.get(call.upstream.name, frozenset())
+
+    return approved

@@ -1,0 +1,314 @@
+"""The gateway itself: routes each client request to the upstream that owns it, through the pipeline.
+
+It promises that nothing reaches an upstream or a client except through `Pipeline.handle` (requests and answers)
+and `Pipeline.run` (everything in between), that a call goes to exactly one upstream exactly once, and that a
+name the caller may not see reads the same as a name that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from agentflow.config import CatalogueConfig
+from agentflow.errors import InvalidArguments, UnknownName, Unsupported
+from agentflow.flow.port import CALLER, ToolView
+from agentflow.gateway.assemble import Parts
+from agentflow.gateway.bridge import INTERACTIVE, HeldCalls, answer_rounds, input_required
+from agentflow.gateway.catalogue import Catalogue, Entry
+from agentflow.gateway.client import CallExchange, ClientEnd
+from agentflow.gateway.flow_caller import FlowCaller
+from agentflow.gateway.listings import Listings
+from agentflow.gateway.search import SearchTools
+from agentflow.gateway.upstreams.port import Upstream
+from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import GATEWAY, JSON, Call, UpstreamFacts
+
+EXPLAIN = "agentflow/explain"
+RECORD = "agentflow/record"
+
+# Name of the upstream that serves the tool files shipped with AgentFlow.
+FLOW = "agentflow"
+
+Handler = Callable[[JSON, ClientEnd], Awaitable[JSON]]
+Forwarded = Callable[[Call, JSON], Awaitable[JSON]]
+
+
+class Gateway:
+    """One running gateway. `pipeline` and `catalogue` are replaced as a whole when they change."""
+
+    def __init__(self, parts: Parts, config: CatalogueConfig) -> None:
+        self.catalogue = Catalogue()
+        self.held = HeldCalls()
+        self._in_flight: Counter[int] = Counter()
+        self._drains: asyncio.Event | None = None
+        self.use(parts, config)
+        self._routes: dict[str, Handler] = {
+            "tools/list": self._list_tools,
+            "prompts/list": self._listing("prompts"),
+            "resources/list": self._listing("resources"),
+            "resources/templates/list": self._listing("resourceTemplates"),
+            "tools/call": self._call_tool,
+            "prompts/get": self._get_prompt,
+            "resources/read": self._on_resource("resources/read"),
+            "resources/subscribe": self._on_resource("resources/subscribe"),
+            "resources/unsubscribe": self._on_resource("resources/unsubscribe"),
+            "completion/complete": self._complete,
+        }
+
+    def use(self, parts: Parts, config: CatalogueConfig) -> None:
+        """Take newly assembled parts; calls in flight finish with the ones they began with."""
+        self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
+        self.listings = Listings(config.page_size)
+        self.search = SearchTools(config.search_threshold)
+
+    async def drained(self, upstream: Upstream) -> None:
+        """Wait until no call is in flight on `upstream`."""
+        self._drains = self._drains or asyncio.Event()
+        while self._in_flight[id(upstream)]:
+            self._drains.clear()
+            await self._drains.wait()
+        del self._in_flight[id(upstream)]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(self._routes)
+
+    async def request(self, method: str, params: JSON, client: ClientEnd) -> JSON:
+        """Serve one request.
+
+        Raises:
+            AgentFlowError: typed, safe to show.
+        """
+        route = self._routes[method]
+        if method in INTERACTIVE and self.held.needed(method, client):
+            return await self.held.serve(method, params, client, lambda end: route(params, end))
+        return await route(params, client)
+
+    def call_for(self, surface: str, params: JSON, client: ClientEnd, **facts: Any) -> Call:
+        """A `Call` of this client; `facts` are further fields of it."""
+        session = self.sessions.session(client.principal, client.session_id, str(client.info.get("name", "")))
+        return Call(
+            surface=surface,
+            principal=client.principal,
+            session=session,
+            params=params,
+            transport=client.transport,
+            protocol=client.protocol,
+            client=client.info,
+            ask=client.channel.ask if client.can_be_asked("elicitation/create") else None,
+            **facts,
+        )
+
+    # Listings -----------------------------------------------------------------------------------------------
+
+    async def _list_tools(self, params: JSON, client: ClientEnd) -> JSON:
+        return await self._list("tools", params, client, self.search.definitions(self.catalogue, FLOW))
+
+    def _listing(self, key: str) -> Handler:
+        async def handler(params: JSON, client: ClientEnd) -> JSON:
+            return await self._list(key, params, client, None)
+
+        return handler
+
+    async def _list(self, key: str, params: JSON, client: ClientEnd, shown: Mapping[str, JSON] | None) -> JSON:
+        surface = "resources/templates/list" if key == "resourceTemplates" else f"{key}/list"
+        call = self.call_for(surface, params, client)
+        return await self.listings.page(key, self.catalogue, self.pipeline, call, shown)
+
+    # Calls to one upstream ----------------------------------------------------------------------------------
+
+    async def _call_tool(self, params: JSON, client: ClientEnd) -> JSON:
+        name, params = _text(params, "name"), _arguments(params)
+        if self.search.active(self.catalogue):
+            if name == self.search.SEARCH:
+                return await self._search(params, client)
+            if name == self.search.CALL:
+                params = self.search.unwrap(params)
+                name = _text(params, "name")
+        return await self._serve("tools/call", "tool", name, self.catalogue.tools.get(name), params, client)
+
+    async def _search(self, params: JSON, client: ClientEnd) -> JSON:
+        definition = self.search.own(self.search.SEARCH)
+        facts = {"name": self.search.SEARCH, "target": self.search.SEARCH, "definition": definition}
+        call = self.call_for("tools/call", params, client, **facts)
+
+        async def find(c: Call) -> JSON:
+            return await self.search.find(
+                c.params["arguments"], self.catalogue, c.principal, lambda: self.visible_tools(client)
+            )
+
+        return await self.pipeline.handle(call, find)
+
+    async def _get_prompt(self, params: JSON, client: ClientEnd) -> JSON:
+        name = _text(params, "name")
+        return await self._serve("prompts/get", "prompt", name, self.catalogue.prompts.get(name), params, client)
+
+    def _on_resource(self, surface: str) -> Handler:
+        async def handler(params: JSON, client: ClientEnd) -> JSON:
+            uri = _text(params, "uri")
+            return await self._serve(surface, "resource", uri, self.catalogue.resource(uri), params, client)
+
+        return handler
+
+    async def _complete(self, params: JSON, client: ClientEnd) -> JSON:
+        ref = params.get("ref")
+        if not isinstance(ref, dict):
+            raise InvalidArguments("completion/complete needs `ref`")
+        if ref.get("type") == "ref/prompt":
+            name = _text(ref, "name")
+            entry, what = self.catalogue.prompts.get(name), "prompt"
+        else:
+            name = _text(ref, "uri")
+            entry, what = self.catalogue.resource(name), "resource"
+        if entry is not None and "completions" not in entry.upstream.listing.capabilities:
+            return {"completion": {"values": [], "total": 0, "hasMore": False}}
+        return await self._serve("completion/complete", what, name, entry, params, client)
+
+    async def _serve(
+        self, surface: str, what: str, name: str, entry: Entry | None, params: JSON, client: ClientEnd, **facts: Any
+    ) -> JSON:
+        if entry is None or not await self.visible(client.principal, what, entry):
+            call = self.call_for(surface, params, client, name=name, **facts)
+            return await self.pipeline.refuse(call, UnknownName(f"Unknown {what}: {name}"))
+        call = self.call_for(
+            surface,
+            params,
+            client,
+            name=name,
+            target=entry.target,
+            upstream=entry.upstream.facts,
+            definition=entry.definition,
+            **facts,
+        )
+        explain = bool((params.get("_meta") or {}).get(EXPLAIN))
+        result = await self.pipeline.handle(call, lambda c: self._dispatch(c, entry, client))
+        if explain:
+            result = {**result, "_meta": {**(result.get("_meta") or {}), RECORD: call.id}}
+        return result
+
+    async def _dispatch(self, call: Call, entry: Entry, client: ClientEnd) -> JSON:
+        exchange = CallExchange(call, client, self.pipeline)
+        upstream, surface = entry.upstream, call.surface
+        params = _for_upstream(call, entry)
+        if upstream.facts.kind == "tools":
+            CALLER.set(FlowCaller(self, call, client))
+        key = id(upstream)
+        self._in_flight[key] += 1
+        try:
+            result = await upstream.request(surface, params, exchange)
+            if client.era == "legacy" and input_required(result):
+                return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
+            return result
+        finally:
+            self._in_flight[key] -= 1
+            if self._drains:
+                self._drains.set()
+
+    async def visible_tools(self, client: ClientEnd) -> list[ToolView]:
+        """Every tool of every upstream that this principal may call, the flow tools themselves left out."""
+        views: list[ToolView] = []
+        cursor = None
+        while True:
+            params: JSON = {} if cursor is None else {"cursor": cursor}
+            listed = await self._list("tools", params, client, None)
+            views += [view for tool in listed["tools"] if (view := self._view(tool))]
+            cursor = listed.get("nextCursor")
+            if cursor is None:
+                return views
+
+    def _view(self, tool: JSON) -> ToolView | None:
+        entry = self.catalogue.tools.get(tool["name"])
+        if entry is None or entry.upstream.facts.name == FLOW:
+            return None
+        return ToolView(
+            name=tool["name"],
+            title=tool.get("title") or "",
+            description=tool.get("description") or "",
+            input_schema=tool.get("inputSchema") or {},
+            output_schema=tool.get("outputSchema"),
+            annotations=tool.get("annotations") or {},
+            server=entry.upstream.facts.name,
+        )
+
+    async def call_from_flow(self, name: str, arguments: JSON, client: ClientEnd, parent: Call) -> JSON:
+        """A tool call made by a flow tool: the same way as any other, as the same principal and session."""
+        entry = self.catalogue.tools.get(name)
+        if entry is not None and entry.upstream.facts.name == FLOW:
+            raise Unsupported(f"{name} is a flow tool; a flow cannot call another flow")
+        params = {"name": name, "arguments": arguments}
+        return await self._serve("tools/call", "tool", name, entry, params, client, parent=parent.id)
+
+    async def roots_changed(self, client: ClientEnd) -> None:
+        """Tell the handshake upstreams that this client talks to that its roots changed."""
+        identity = client.identity()
+        upstreams = {id(e.upstream): e.upstream for e in self.catalogue.tools.values()}
+        for upstream in upstreams.values():
+            await upstream.notify("notifications/roots/list_changed", {}, identity)
+
+    def facts(self, surface: str, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
+        """What policy may know of a listed item: `(upstream, its own name there, definition)`."""
+        entry = None
+        if surface == "tools/list":
+            name = shown["name"]
+            entry = self.catalogue.tools.get(name)
+            own = self.search.own(name) if entry is None else None
+            if own is not None:
+                return GATEWAY, name, own
+        elif surface == "prompts/list":
+            entry = self.catalogue.prompts.get(shown["name"])
+        elif surface == "resources/list":
+            entry = self.catalogue.resources.get(shown["uri"])
+        else:
+            entry = self.catalogue.templates.get(shown["uriTemplate"])
+        return (entry.upstream.facts, entry.target, entry.definition) if entry else None
+
+    async def visible(self, principal: Principal, kind: str, entry: Entry) -> bool:
+        """Whether policy lets this principal know of the entry (kind: `tool`, `prompt` or `resource`)."""
+        seen = self._decide.visible(principal, kind, (entry.upstream.facts, entry.target, entry.definition))
+        return seen if isinstance(seen, bool) else await seen
+
+    def schema_of(self, name: str, principal: Principal) -> JSON | None:
+        """A tool's inputSchema, or None where the principal may not see the tool, or was never asked about it."""
+        entry = self.catalogue.tools.get(name)
+        if entry is None:
+            return None
+        if not self._decide.known_visible(principal, "tool", (entry.upstream.facts, entry.target, entry.definition)):
+            return None
+        schema = entry.definition.get("inputSchema")
+        return schema if isinstance(schema, dict) else None
+
+
+def _text(params: JSON, key: str) -> str:
+    value = params.get(key)
+    if not isinstance(value, str) or not value:
+        raise InvalidArguments(f"`{key}` must be a non-empty string")
+    return value
+
+
+def _arguments(params: JSON) -> JSON:
+    arguments = params.get("arguments")
+    if arguments is None:
+        return {**params, "arguments": {}}
+    if not isinstance(arguments, dict):
+        raise InvalidArguments("`arguments` must be an object")
+    return params
+
+
+def _for_upstream(call: Call, entry: Entry) -> JSON:
+    """The params as the upstream expects them: its own name in place of ours, our private `_meta` removed."""
+    params = call.params
+    if call.surface == "completion/complete":
+        params = {**params, "ref": {**params["ref"], **_own_name(params["ref"], entry)}}
+    elif "name" in params and params["name"] != entry.target:
+        params = {**params, "name": entry.target}
+    meta = params.get("_meta")
+    if meta and EXPLAIN in meta:
+        params = {**params, "_meta": {k: v for k, v in meta.items() if k != EXPLAIN}}
+    return params
+
+
+def _own_name(ref: JSON, entry: Entry) -> JSON:
+    return {"name": entry.target} if ref.get("type") == "ref/prompt" else {}

@@ -1,0 +1,211 @@
+"""The HTTP front: a pure ASGI guard around the SDK's session manager, and the health endpoints.
+
+Nothing reaches a route before its Host, Origin, size, depth, read time and caller have been checked
+(MCP 2025-11-25, transports: DNS rebinding). Bodies are read here, once, within a time limit, and handed on whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from agentflow.config import LimitsConfig, ServeConfig
+from agentflow.errors import INVALID_REQUEST, PARSE_ERROR, LimitExceeded, Unauthenticated
+from agentflow.gateway.front import CURRENT, PRINCIPAL
+from agentflow.identity.authenticate import Authenticator
+
+JSON = dict[str, Any]
+Report = Callable[[bool], tuple[int, JSON]]
+_LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+# A whole string, or one that is never closed: it always matches, so hostile quotes cost no second look.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_JSON_TYPE = (b"content-type", b"application/json")
+
+
+class HttpFront:
+    """The ASGI application of `agentflow serve`.
+
+    Args:
+        manager: the SDK's session manager around the front's server.
+        authenticator: says who calls; replaced when the configuration changes.
+        report: `report(detailed) -> (status, body)` of `/readyz`; details only for callers that are known.
+    """
+
+    def __init__(
+        self,
+        manager: StreamableHTTPSessionManager,
+        authenticator: Authenticator,
+        serve: ServeConfig,
+        limits: LimitsConfig,
+        report: Report,
+    ) -> None:
+        self.authenticator = authenticator
+        self._mcp: ASGIApp = manager.handle_request
+        self._report = report
+        self._limits = limits
+        self._path = serve.path.rstrip("/") or "/"
+        self._hosts, self._origins = _allowed(serve)
+        self._running = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"unsupported ASGI scope {scope['type']!r}")
+        headers = scope["headers"]
+        refusal = self._misdirected(headers)
+        if refusal is not None:
+            return await _answer(send, *refusal)
+        path = scope["path"].rstrip("/") or "/"
+        if path == "/healthz":
+            return await _answer(send, 200, {"status": "ok"})
+        principal = self.authenticator.principal(headers)
+        if path == "/readyz":
+            return await _answer(send, *self._report(principal is not None))
+        if path != self._path:
+            return await _answer(send, 404, {"error": "not_found", "fix": f"The MCP endpoint is {self._path}"})
+        if principal is None:
+            stranger = Unauthenticated("This gateway needs an API key", fix="Send Authorization: Bearer <key>")
+            body = _rpc(stranger.code, stranger.message, stranger.payload())
+            return await _answer(send, 401, body, ((b"www-authenticate", b"Bearer"),))
+        if self._running >= self._limits.max_concurrent and scope["method"] == "POST":
+            error = LimitExceeded("The gateway is at its limit of concurrent calls", fix="Try again", retry_after=1)
+            return await _answer(send, 503, _rpc(error.code, error.message, error.payload()), ((b"retry-after", b"1"),))
+        scope[PRINCIPAL] = principal
+        # The SDK binds each session to the credential that opened it: another principal's session reads as unknown.
+        scope["user"] = AuthenticatedUser(AccessToken(token="-", client_id=principal.key, scopes=[]))
+        CURRENT.set(principal)
+        await self._serve_mcp(scope, receive, send)
+
+    async def _serve_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] != "POST":
+            return await self._mcp(scope, receive, send)
+        try:
+            async with asyncio.timeout(self._limits.request_read_timeout):
+                body, refusal = await self._read(scope, receive)
+        except TimeoutError:
+            refusal = 408, _rpc(INVALID_REQUEST, "The request body took too long to arrive")
+        if refusal is not None:
+            return await _answer(send, *refusal, ((b"connection", b"close"),))
+        self._running += 1
+        try:
+            await self._mcp(scope, _replay(body, receive), send)
+        finally:
+            self._running -= 1
+
+    async def _read(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, JSON] | None]:
+        limit = self._limits.max_body
+        too_large = (
+            413,
+            _rpc(LimitExceeded.code, f"The request body is larger than {limit} bytes", {"type": LimitExceeded.kind}),
+        )
+        announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not announced.isdigit() or int(announced) > limit:
+            return b"", too_large
+        chunks, size = [], 0
+        while True:
+            event = await receive()
+            if event["type"] == "http.disconnect":
+                return b"", (400, _rpc(INVALID_REQUEST, "The client left before the request was complete"))
+            chunk = event.get("body", b"")
+            size += len(chunk)
+            if size > limit:
+                return b"", too_large
+            chunks.append(chunk)
+            if not event.get("more_body"):
+                break
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        return body, self._malformed(body)
+
+    def _malformed(self, body: bytes) -> tuple[int, JSON] | None:
+        """Refuse what no JSON parser behind us should have to survive: deep nesting and invalid UTF-8."""
+        limit = self._limits.max_depth
+        if body.count(b"{") + body.count(b"[") > limit and _deeper(body, limit):
+            message = f"The request is nested deeper than {limit} levels"
+            return 400, _rpc(LimitExceeded.code, message, {"type": LimitExceeded.kind})
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            return 400, _rpc(PARSE_ERROR, f"The request is not valid UTF-8 (byte {error.start})")
+        return None
+
+    def _misdirected(self, headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None:
+        """Refuse a foreign or doubled Host, and any Origin that is not ours (DNS rebinding)."""
+        hosts = [value for name, value in headers if name == b"host"]
+        if len(hosts) != 1 or not _matches(hosts[0], self._hosts):
+            return 421, _rpc(INVALID_REQUEST, "Invalid Host header", {"fix": "Add the name to serve.allowed_hosts"})
+        origins = [value for name, value in headers if name == b"origin"]
+        if origins and (len(origins) != 1 or not _matches(origins[0], self._origins)):
+            return 403, _rpc(
+                INVALID_REQUEST, "Invalid Origin header", {"fix": "Add the origin to serve.allowed_origins"}
+            )
+        return None
+
+
+def _allowed(serve: ServeConfig) -> tuple[frozenset[str], frozenset[str]]:
+    """Allowed Host values and Origins; one without a port admits every port."""
+    names = {*_LOOPBACK, *serve.allowed_hosts}
+    if serve.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
+        names.add(f"[{serve.host}]" if ":" in serve.host else serve.host)
+    origins = {f"{scheme}://{name}" for scheme in ("http", "https") for name in names} | set(serve.allowed_origins)
+    return frozenset(name.lower() for name in names), frozenset(origin.lower() for origin in origins)
+
+
+def _matches(value: bytes, allowed: frozenset[str]) -> bool:
+    try:
+        text = value.decode("ascii").lower()
+    except UnicodeDecodeError:
+        return False
+    if text in allowed:
+        return True
+    name, colon, port = text.rpartition(":")
+    return bool(colon) and port.isdigit() and name in allowed
+
+
+def _deeper(body: bytes, limit: int) -> bool:
+    """Whether a JSON text nests deeper than `limit`: strings out, then the innermost pairs out, `limit` times.
+
+    Each pass runs at the speed of memory, so a hostile 4 MB body costs tens of milliseconds. Unbalanced text may
+    read as deep; it is not JSON either way.
+    """
+    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
+    for _ in range(limit):
+        if not brackets:
+            return False
+        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
+    return len(brackets) > 0
+
+
+def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
+    """A `receive` that gives the body once and then what the server says (the client's departure)."""
+    given = False
+
+    async def replay() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return replay
+
+
+def _rpc(code: int, message: str, data: JSON | None = None) -> JSON:
+    error: JSON = {"code": code, "message": message}
+    if data:
+        error["data"] = data
+    return {"jsonrpc": "2.0", "id": None, "error": error}
+
+
+async def _answer(send: Send, status: int, body: JSON, headers: tuple[tuple[bytes, bytes], ...] = ()) -> None:
+    payload = orjson.dumps(body)
+    length = (b"content-length", str(len(payload)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON_TYPE, length, *headers]})
+    await send({"type": "http.response.body", "body": payload})

@@ -1,0 +1,171 @@
+"""`agentflow serve`: the service behind HTTP or stdio, with signals, limits on slow clients, and live reload."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import socket
+import sys
+from collections.abc import AsyncIterator, Coroutine
+from pathlib import Path
+from typing import Any
+
+from agentflow.config import Config
+from agentflow.errors import AgentFlowError, ConfigError
+from agentflow.gateway.service import Service
+
+log = logging.getLogger("agentflow")
+
+# How long calls in flight may take to finish after SIGTERM, in seconds.
+_DRAIN = 10
+
+
+def serve_http(config: Config, path: Path | None) -> int:
+    """Serve streamable HTTP until a signal ends it; returns the exit code.
+
+    Raises:
+        ConfigError: the address is not loopback and no caller is known, the port is taken, or the
+            configuration cannot be built.
+    """
+    if not _loopback(config.serve.host) and not config.auth.api_keys:
+        raise ConfigError(
+            f"Refusing to listen on {config.serve.host}: nobody would need a key",
+            fix="Set auth.api_keys, or bind 127.0.0.1",
+        )
+    _logging(config)
+    listener = _bind(config.serve.host, config.serve.port)
+    _run(_http(config, path, listener))
+    return 0
+
+
+def serve_stdio(config: Config, path: Path | None) -> int:
+    """Serve one client on standard input and output until it leaves; returns the exit code."""
+    _logging(config)
+    _run(_stdio(config, path))
+    return 0
+
+
+def _run(main: Coroutine[Any, Any, None]) -> None:
+    try:
+        import uvloop
+    except ImportError:  # not built for this platform
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
+
+
+async def _http(config: Config, path: Path | None, listener: socket.socket) -> None:
+    import uvicorn
+    from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+    from agentflow.gateway.http import HttpFront
+    from agentflow.gateway.slow import protocol
+
+    async with _service(config) as service:
+        limits = config.limits
+        manager = StreamableHTTPSessionManager(
+            service.front.server, max_request_body_size=limits.max_body, max_sessions=limits.max_sessions
+        )
+        app = HttpFront(manager, service.authenticator, config.serve, limits, service.report)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                http=protocol(limits),
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_keep_alive=75,
+                timeout_graceful_shutdown=_DRAIN,
+            )
+        )
+        async with manager.run(), _reloading(service, path, app):
+            host, port = listener.getsockname()[:2]
+            log.info("serving http://%s:%s%s", f"[{host}]" if ":" in host else host, port, config.serve.path)
+            await server.serve(sockets=[listener])
+
+
+async def _stdio(config: Config, path: Path | None) -> None:
+    from mcp.server.stdio import stdio_server
+
+    async with _service(config) as service, _reloading(service, path, None), stdio_server() as (read, write):
+        server = service.front.server
+        await server.run(read, write, server.create_initialization_options())
+
+
+@contextlib.asynccontextmanager
+async def _service(config: Config) -> AsyncIterator[Service]:
+    service = Service(config)
+    try:
+        service.start()
+        yield service
+    finally:
+        await service.close()
+
+
+@contextlib.asynccontextmanager
+async def _reloading(service: Service, path: Path | None, app: Any) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(_follow(service, path, app)) if path else None
+    try:
+        yield
+    finally:
+        if task:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+async def _follow(service: Service, path: Path, app: Any) -> None:
+    """Apply each change of the file; say what is wrong with a broken one and keep the old configuration."""
+    from agentflow.config_file import Watch
+
+    async for change in Watch(path):
+        if not isinstance(change, Config):
+            for problem in change:
+                log.error("configuration not applied: %s", problem)
+            continue
+        try:
+            await service.apply(change)
+        except AgentFlowError as error:
+            log.error("configuration not applied: %s", error.message)
+            continue
+        if app is not None:
+            app.authenticator = service.authenticator
+        log.info("configuration applied: %s", path)
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"Cannot listen on {host}:{port}: {error.strerror}", fix="Stop what uses it, or choose another --port"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _logging(config: Config) -> None:
+    """Log to stderr only: stdout belongs to the protocol on stdio."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    logging.getLogger("agentflow").setLevel(config.serve.log_level.upper())

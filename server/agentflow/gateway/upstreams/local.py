@@ -1,0 +1,295 @@
+"""Servers that live in this process: folders of tool files, and HTTP APIs described by an OpenAPI document.
+
+Both are FastMCP servers behind the SDK's in-memory streams, so they speak the whole protocol (progress, logging,
+elicitation, structured output) like any other upstream. A tool file runs in the context of the call
+(`flow.port.CALLER`); an OpenAPI tool does not, so nothing of the caller's request can reach the API.
+FastMCP is imported at the first connection, in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from mcp.shared.memory import MessageStream, create_client_server_memory_streams
+from mcp.shared.message import ServerMessageMetadata, SessionMessage
+from mcp_types import (
+    ErrorData,
+    JSONRPCError,
+    JSONRPCMessage,
+    JSONRPCNotification,
+    JSONRPCRequest,
+    JSONRPCResponse,
+)
+
+from agentflow.config import LimitsConfig, ServerConfig
+from agentflow.errors import AgentFlowError, UpstreamUnavailable
+from agentflow.gateway.upstreams.connection import OnNotification
+from agentflow.gateway.upstreams.handshake import negotiate
+from agentflow.gateway.upstreams.peer import Peer
+from agentflow.gateway.upstreams.port import ClientIdentity, Era
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+
+JSON = dict[str, Any]
+_log = logging.getLogger(__name__)
+_GRACE = 2.0  # seconds a server may take to end
+
+
+class InProcess:
+    """Connects to a FastMCP server that is made once, on first use. Base of the two connectors here."""
+
+    isolated = False  # whether a call runs without the caller's context variables
+
+    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig) -> None:
+        self._name = name
+        self._config = config
+        self._limits = limits
+        self._server: FastMCP[Any] | None = None
+        self._making = asyncio.Lock()
+        self._wires: set[MemoryWire] = set()
+
+    async def connect(self, identity: ClientIdentity, era: Era | None, on_notification: OnNotification) -> Peer:
+        """Open one session with the server; see `connection.Connector.connect`."""
+        async with self._making:
+            if self._server is None:
+                self._server = await self._make()
+        peer = Peer(self._name, identity, on_notification, stateful=False)
+        wire = MemoryWire(self._name, self._server, peer, isolated=self.isolated)
+        peer.wire = wire
+        self._wires.add(wire)
+        wire.ended.add_done_callback(lambda _: self._wires.discard(wire))
+        try:
+            await wire.open()
+            await negotiate(peer, era or "modern", self._config.timeout)
+        except BaseException:
+            await wire.close()
+            raise
+        return peer
+
+    async def close(self) -> None:
+        """End every session that is left, and what the server holds."""
+        await asyncio.gather(*(wire.close() for wire in tuple(self._wires)))
+        self._server = None
+
+    async def _make(self) -> FastMCP[Any]:
+        raise NotImplementedError
+
+
+class ToolsConnector(InProcess):
+    """A folder of tool files (`type: tools`), found by FastMCP's file-system provider.
+
+    Attributes:
+        problems: the files that could not be loaded, each with the reason.
+    """
+
+    problems: tuple[str, ...] = ()
+
+    async def _make(self) -> FastMCP[Any]:
+        folder = self._config.path
+        if folder is None or not folder.is_dir():
+            raise UpstreamUnavailable(
+                f"{self._name}: the folder of tool files {str(folder)!r} does not exist", fix="correct `path`"
+            )
+        return await asyncio.to_thread(self._load, folder)
+
+    def _load(self, folder: Path) -> FastMCP[Any]:
+        _quiet()
+        from fastmcp.server.providers import FileSystemProvider
+
+        try:
+            provider = FileSystemProvider(folder)
+        except SystemExit as error:
+            raise UpstreamUnavailable(f"{self._name}: a tool file ended the program ({error.code})") from None
+        self.problems = tuple(
+            f"tool file {path.name} was left out: {str(why)[:300]}"
+            for path, why in sorted(provider.failed_files.items())
+        )
+        return _fastmcp(self._name, self._config, provider)
+
+
+class OpenApiConnector(InProcess):
+    """An HTTP API (`type: openapi`): one tool per operation. `headers` and `credentials` go with each request."""
+
+    isolated = True
+
+    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig) -> None:
+        super().__init__(name, config, limits)
+        self._api: _Closable | None = None
+
+    async def close(self) -> None:
+        """As `InProcess.close`, and close the HTTP client."""
+        await super().close()
+        if self._api is not None:
+            await self._api.aclose()
+            self._api = None
+
+    async def _make(self) -> FastMCP[Any]:
+        from agentflow.gateway.upstreams import openapi
+
+        document, origin = await openapi.fetch(self._name, self._config, self._limits)
+        client = openapi.api_client(self._name, self._config, self._limits, document, origin)
+        try:
+            provider = await asyncio.to_thread(self._provider, document, client)
+        except AgentFlowError:
+            await client.aclose()
+            raise
+        self._api = client
+        return _fastmcp(self._name, self._config, provider)
+
+    def _provider(self, document: JSON, client: Any) -> Any:
+        _quiet()
+        from fastmcp.server.providers.openapi import OpenAPIProvider
+
+        from agentflow.gateway.upstreams import openapi
+
+        try:
+            return OpenAPIProvider(document, client, mcp_component_fn=openapi.annotate)
+        except Exception as error:
+            raise UpstreamUnavailable(
+                f"{self._name}: the OpenAPI document cannot be used: {str(error)[:300]}", fix="correct the document"
+            ) from None
+
+
+class _Closable(Protocol):
+    async def aclose(self) -> None: ...
+
+
+def _quiet() -> None:
+    """Import FastMCP and let its log lines go the way of ours, instead of to a handler of its own on stderr."""
+    import fastmcp  # noqa: F401
+
+    logger = logging.getLogger("fastmcp")
+    logger.handlers.clear()
+    logger.propagate = True
+    logger.setLevel(logging.CRITICAL)  # what matters of it arrives as an error or a problem
+
+
+def _fastmcp(name: str, config: ServerConfig, provider: Any) -> FastMCP[Any]:
+    from fastmcp import FastMCP
+
+    import agentflow
+
+    return FastMCP(
+        name,
+        version=agentflow.__version__,
+        instructions=config.description,
+        providers=[provider],
+        dereference_schemas=False,  # a tool's `$defs` are the client's to see
+        on_duplicate="replace",
+    )
+
+
+class MemoryWire:
+    """The SDK's in-memory streams as a `Wire`; runs the server and reads its messages in two tasks.
+
+    Attributes:
+        ended: done when the server has ended.
+    """
+
+    def __init__(self, name: str, server: FastMCP[Any], peer: Peer, *, isolated: bool) -> None:
+        self._name = name
+        self._server = server
+        self._peer = peer
+        self._isolated = isolated
+        self._posted: set[asyncio.Task[None]] = set()
+        loop = asyncio.get_running_loop()
+        self._streams: asyncio.Future[MessageStream] = loop.create_future()
+        # The server's own tasks must not inherit the context of whoever connected first.
+        self.ended = loop.create_task(self._run(), name=f"serve {name}", context=contextvars.Context())
+
+    async def open(self) -> None:
+        """Wait until messages can be sent.
+
+        Raises:
+            UpstreamUnavailable: the server did not start.
+        """
+        started: set[asyncio.Future[Any]] = {self._streams, self.ended}
+        await asyncio.wait(started, return_when=asyncio.FIRST_COMPLETED)
+        if not self._streams.done():
+            raise UpstreamUnavailable(f"{self._name} did not start: {self._peer.reason}")
+
+    async def send(self, message: JSON) -> None:
+        if self._isolated:
+            loop = asyncio.get_running_loop()
+            await loop.create_task(self._put(message), context=contextvars.Context())
+        else:
+            await self._put(message)
+
+    def post(self, message: JSON) -> None:
+        task = asyncio.get_running_loop().create_task(self._post(message))
+        self._posted.add(task)
+        task.add_done_callback(self._posted.discard)
+
+    async def close(self) -> None:
+        """End the server: first by closing its input, then by cancelling it."""
+        if self._streams.done() and not self._streams.cancelled():
+            await self._streams.result()[1].aclose()
+        await asyncio.wait({self.ended}, timeout=_GRACE)
+        if not self.ended.done():
+            self.ended.cancel()
+            await asyncio.wait({self.ended}, timeout=_GRACE)
+        for task in tuple(self._posted):
+            task.cancel()
+
+    async def _put(self, message: JSON) -> None:
+        import anyio
+
+        try:
+            await self._streams.result()[1].send(SessionMessage(_model(message)))
+        except (anyio.ClosedResourceError, anyio.BrokenResourceError):
+            raise UpstreamUnavailable(f"{self._name} has ended: {self._peer.reason}", sent=False) from None
+
+    async def _post(self, message: JSON) -> None:
+        with contextlib.suppress(UpstreamUnavailable):
+            await self._put(message)
+
+    async def _run(self) -> None:
+        reason = "the server ended"
+        reader: asyncio.Task[None] | None = None
+        try:
+            async with create_client_server_memory_streams() as (ours, theirs):
+                self._streams.set_result(ours)
+                reader = asyncio.get_running_loop().create_task(self._read(ours))
+                low = self._server._mcp_server  # the way FastMCP's own in-memory transport takes
+                await low.run(*theirs, low.create_initialization_options())
+        except Exception as error:
+            _log.exception("%s: the in-process server failed", self._name)
+            reason = f"the server failed ({type(error).__name__})"
+        finally:
+            if reader is not None:
+                reader.cancel()
+            self._peer.lost(reason)
+
+    async def _read(self, streams: MessageStream) -> None:
+        async for item in streams[0]:
+            if isinstance(item, SessionMessage):
+                about = item.metadata
+                related = about.related_request_id if isinstance(about, ServerMessageMetadata) else None
+                self._peer.feed(_raw(item.message), related)
+
+
+def _model(message: JSON) -> JSONRPCMessage:
+    if "method" not in message:
+        if "error" in message:
+            return JSONRPCError(jsonrpc="2.0", id=message["id"], error=ErrorData(**message["error"]))
+        return JSONRPCResponse(jsonrpc="2.0", id=message["id"], result=message["result"])
+    if "id" in message:
+        return JSONRPCRequest(jsonrpc="2.0", id=message["id"], method=message["method"], params=message.get("params"))
+    return JSONRPCNotification(jsonrpc="2.0", method=message["method"], params=message.get("params"))
+
+
+def _raw(message: JSONRPCMessage) -> JSON:
+    if isinstance(message, JSONRPCResponse):
+        return {"id": message.id, "result": message.result}
+    if isinstance(message, JSONRPCError):
+        return {"id": message.id, "error": message.error.model_dump(by_alias=True, exclude_unset=True)}
+    body: JSON = {"method": message.method, "params": message.params}
+    if isinstance(message, JSONRPCRequest):
+        body["id"] = message.id
+    return body

@@ -1,0 +1,169 @@
+"""Gets an OpenAPI document, and makes the HTTP client its operations are called with.
+
+Refuses a redirect to another origin (it would take the credentials along), documents and answers larger than
+`limits.max_result`, and a document that names no server when the configuration does not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+import httpx2
+import orjson
+import yaml
+from mcp_types import ToolAnnotations
+
+from agentflow.config import LimitsConfig, ServerConfig
+from agentflow.errors import UpstreamUnavailable
+
+JSON = dict[str, Any]
+_REDIRECTS = 5
+
+
+def _headers(config: ServerConfig) -> dict[str, str]:
+    secrets = {name: value.get_secret_value() for name, value in config.credentials.items()}
+    return {**config.headers, **secrets}
+
+
+async def fetch(name: str, config: ServerConfig, limits: LimitsConfig) -> tuple[JSON, str]:
+    """Return the document and the URL it came from ("" for a file).
+
+    Raises:
+        UpstreamUnavailable: it cannot be had, or is no OpenAPI document; the message says why.
+    """
+    spec = config.spec or ""
+    remote = spec.startswith(("http://", "https://"))
+    data = await _download(name, spec, config, limits) if remote else _read(name, Path(spec), limits)
+    try:
+        document = orjson.loads(data) if data.lstrip()[:1] == b"{" else yaml.safe_load(data)
+    except (orjson.JSONDecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _unusable(name, f"it is neither JSON nor YAML: {str(error)[:120]}") from None
+    if not isinstance(document, dict) or not isinstance(document.get("paths"), dict):
+        raise _unusable(name, "it has no `paths`")
+    if not str(document.get("openapi", "")).startswith("3."):
+        raise _unusable(name, "it is not OpenAPI 3")
+    return document, spec if remote else ""
+
+
+def _unusable(name: str, why: str) -> UpstreamUnavailable:
+    return UpstreamUnavailable(f"{name}: the OpenAPI document cannot be used: {why}", fix="correct `spec`")
+
+
+def _read(name: str, path: Path, limits: LimitsConfig) -> bytes:
+    try:
+        with path.expanduser().open("rb") as file:
+            data = file.read(limits.max_result + 1)
+    except OSError as error:
+        raise _unusable(name, f"{path}: {error.strerror}") from None
+    if len(data) > limits.max_result:
+        raise _unusable(name, f"it is larger than {limits.max_result} bytes")
+    return data
+
+
+async def _download(name: str, url: str, config: ServerConfig, limits: LimitsConfig) -> bytes:
+    origin = _origin(url)
+    bounded = _Bounded(httpx2.AsyncHTTPTransport(), limits.max_result)
+    async with httpx2.AsyncClient(transport=bounded, timeout=config.timeout, headers=_headers(config)) as client:
+        for _ in range(_REDIRECTS):
+            try:
+                answer = await client.get(url)
+            except httpx2.HTTPError as error:
+                raise _unusable(name, f"{url} cannot be read: {str(error) or type(error).__name__}") from None
+            if not answer.is_redirect:
+                break
+            url = urljoin(url, answer.headers.get("location", ""))
+            if _origin(url) != origin:
+                raise _unusable(name, f"{config.spec} redirects to another server, {_origin(url)}")
+    if answer.status_code != 200:
+        raise _unusable(name, f"{url} answered HTTP {answer.status_code}")
+    return answer.content
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+def api_client(
+    name: str, config: ServerConfig, limits: LimitsConfig, document: JSON, source: str
+) -> httpx2.AsyncClient:
+    """Make the client for the API itself; redirects are not followed.
+
+    Args:
+        source: the document's own URL, against which a relative server URL is resolved.
+
+    Raises:
+        UpstreamUnavailable: nothing says where the API is.
+    """
+    base = config.base_url or urljoin(source, _server(document))
+    if not base.startswith(("http://", "https://")):
+        raise UpstreamUnavailable(f"{name}: nothing says where the API is", fix="set `base_url`")
+    return httpx2.AsyncClient(
+        base_url=base,
+        headers=_headers(config),
+        timeout=config.timeout,
+        transport=_Bounded(httpx2.AsyncHTTPTransport(), limits.max_result),
+    )
+
+
+def _server(document: JSON) -> str:
+    servers = document.get("servers")
+    first = servers[0] if isinstance(servers, list) and servers else None
+    if not isinstance(first, dict):
+        return ""
+    url = str(first.get("url", ""))
+    variables = first.get("variables")
+    for variable, about in (variables if isinstance(variables, dict) else {}).items():
+        if isinstance(about, dict):
+            url = url.replace(f"{{{variable}}}", str(about.get("default", "")))
+    return url
+
+
+def annotate(route: Any, component: Any) -> None:
+    """Give a tool the hints that its HTTP method implies (RFC 9110, 9.2)."""
+    method = str(route.method).upper()
+    read_only = method in ("GET", "HEAD", "OPTIONS")
+    component.annotations = ToolAnnotations(
+        read_only_hint=read_only,
+        idempotent_hint=read_only or method in ("PUT", "DELETE"),
+        destructive_hint=method in ("PUT", "PATCH", "DELETE"),
+        open_world_hint=True,
+    )
+
+
+class _Bounded(httpx2.AsyncBaseTransport):
+    """Refuses a body longer than `limit` bytes instead of collecting it."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, limit: int) -> None:
+        self._inner = inner
+        self._limit = limit
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._inner.handle_async_request(request)
+        assert isinstance(response.stream, httpx2.AsyncByteStream)
+        response.stream = _BoundedStream(response.stream, self._limit, request)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, limit: int, request: httpx2.Request) -> None:
+        self._inner = inner
+        self._limit = limit
+        self._request = request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = 0
+        async for chunk in self._inner:
+            seen += len(chunk)
+            if seen > self._limit:
+                raise httpx2.ReadError(f"the answer is longer than {self._limit} bytes", request=self._request)
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
