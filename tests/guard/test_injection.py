@@ -46,7 +46,7 @@ def test_a_rule_keeps_its_own_examples(surface: Which, rule: Rule) -> None:
 def test_every_pattern_is_found_through_the_prefilter_only() -> None:
     """A pattern without a literal of three characters would be run on every text there is."""
     for surface in ("result", "description"):
-        for rule in rules(surface):  # type: ignore[arg-type]
+        for rule in rules(surface):
             for pattern in rule.patterns:
                 options = re2.Options()
                 if pattern.isascii():
@@ -58,9 +58,14 @@ def test_every_pattern_is_found_through_the_prefilter_only() -> None:
                 assert one.Match(b"5", True) is None, f"{rule.id}: {pattern[:60]}"
 
 
-def test_the_file_says_its_version() -> None:
-    text = files("agentflow.guard").joinpath("injection_rules.yaml").read_text("utf-8")
-    assert yaml.safe_load(text)["version"] == 1
+def test_a_rule_has_one_place_and_one_version() -> None:
+    ids: list[str] = []
+    for name in ("injection_rules.yaml", "injection_rules_languages.yaml", "injection_rules_descriptions.yaml"):
+        document = yaml.safe_load(files("agentflow.guard").joinpath(name).read_text("utf-8"))
+        assert document["version"] == 1
+        ids += [rule["id"] for rule in document["rules"]]
+    assert len(ids) == len(set(ids))
+    assert set(ids) == {rule.id for rule in (*rules("result"), *rules("description"))}
 
 
 ATTACKS = {
@@ -136,7 +141,7 @@ ORDINARY = [
     "Bitte befolgen Sie die vorherigen Anweisungen des Herstellers.",
     "Прочитайте инструкцию перед применением. Системные требования: Windows 10.",
     "请仔细阅读以上说明，并按规定时间提交。",
-    '{"status": "ok", "id": "7f9c24e5a1b24d0f8e3c", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15"}',
+    '{"id": "7f9c24e5a1b24d0f8e3c", "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15"}',
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIiwibmFtZSI6IkpvaG4gRG9lIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==",
 ]
@@ -234,7 +239,18 @@ def test_clean_is_never_wrong_about_yes() -> None:
 
 @pytest.mark.parametrize(
     "unit",
-    ["ignore all ", "send all passwords ", "note to ai agents ", "<system>", "<!--", "&#105;", "a ", "\u200b", "忽略之前", '"'],
+    [
+        "ignore all ",
+        "send all passwords ",
+        "note to ai agents ",
+        "<system>",
+        "<!--",
+        "&#105;",
+        "a ",
+        "\u200b",
+        "忽略之前",
+        '"',
+    ],
 )
 def test_a_flood_is_survived(unit: str) -> None:
     assert 0 <= score(unit * (100_000 // len(unit))) <= 1

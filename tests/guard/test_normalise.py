@@ -67,7 +67,11 @@ def test_the_first_view_is_the_text_as_it_stands() -> None:
 
 
 def test_plain_text_has_one_reading() -> None:
-    for text in ("Order 4711 ships on 2026-03-01.", '{"id": 5, "tags": ["a", "b"], "ratio": 0.25}', "x = f(a, b) # sum"):
+    for text in (
+        "Order 4711 ships on 2026-03-01.",
+        '{"id": 5, "tags": ["a", "b"], "ratio": 0.25}',
+        "x = f(a, b) # sum",
+    ):
         assert not suspicious(text)
         assert len(views(text)) == 1
 

@@ -72,7 +72,7 @@ def assemble(config: Config, facts_of: FactsOf, previous: Parts | None = None) -
         engine = _engine(config, previous, fresh)
         same_guard = previous is not None and previous.config.guard == config.guard
         pii = previous.pii if previous and same_guard else build_pii(config)
-        sessions = previous.sessions if previous else Sessions()
+        sessions = previous.sessions if previous else Sessions(config.limits.max_sessions)
         approvals = previous.approvals if previous else Approvals()
         decide = Decide(engine, facts_of)
         cache = Cache()

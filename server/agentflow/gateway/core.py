@@ -10,11 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from agentflow.config import CatalogueConfig
-from agentflow.errors import InvalidArguments, UnknownName, Unsupported
+from agentflow.errors import InvalidArguments, Unsupported
 from agentflow.flow.port import CALLER, ToolView
+from agentflow.flow.settings import SETTINGS
 from agentflow.gateway.assemble import Parts
 from agentflow.gateway.bridge import INTERACTIVE, HeldCalls, answer_rounds, input_required
 from agentflow.gateway.catalogue import Catalogue, Entry
@@ -25,12 +27,14 @@ from agentflow.gateway.search import SearchTools
 from agentflow.gateway.upstreams.port import Upstream
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import GATEWAY, JSON, Call, UpstreamFacts
+from agentflow.pipeline.stages.decide import unknown_name
 
 EXPLAIN = "agentflow/explain"
 RECORD = "agentflow/record"
 
 # Name of the upstream that serves the tool files shipped with AgentFlow.
 FLOW = "agentflow"
+_FLOW_FACTS = UpstreamFacts(FLOW, kind="gateway", trust="trusted")
 
 Handler = Callable[[JSON, ClientEnd], Awaitable[JSON]]
 Forwarded = Callable[[Call, JSON], Awaitable[JSON]]
@@ -42,6 +46,7 @@ class Gateway:
     def __init__(self, parts: Parts, config: CatalogueConfig) -> None:
         self.catalogue = Catalogue()
         self.held = HeldCalls()
+        self.opened = asyncio.Event()  # set once the upstreams have been tried: an empty first listing would stick
         self._in_flight: Counter[int] = Counter()
         self._drains: asyncio.Event | None = None
         self.use(parts, config)
@@ -61,6 +66,7 @@ class Gateway:
     def use(self, parts: Parts, config: CatalogueConfig) -> None:
         """Take newly assembled parts; calls in flight finish with the ones they began with."""
         self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
+        self._flow = parts.config.flow
         self.listings = Listings(config.page_size)
         self.search = SearchTools(config.search_threshold)
 
@@ -82,6 +88,8 @@ class Gateway:
         Raises:
             AgentFlowError: typed, safe to show.
         """
+        if not self.opened.is_set():
+            await self.opened.wait()
         route = self._routes[method]
         if method in INTERACTIVE and self.held.needed(method, client):
             return await self.held.serve(method, params, client, lambda end: route(params, end))
@@ -170,21 +178,18 @@ class Gateway:
     async def _serve(
         self, surface: str, what: str, name: str, entry: Entry | None, params: JSON, client: ClientEnd, **facts: Any
     ) -> JSON:
-        if entry is None or not await self.visible(client.principal, what, entry):
-            call = self.call_for(surface, params, client, name=name, **facts)
-            return await self.pipeline.refuse(call, UnknownName(f"Unknown {what}: {name}"))
-        call = self.call_for(
-            surface,
-            params,
-            client,
-            name=name,
-            target=entry.target,
-            upstream=entry.upstream.facts,
-            definition=entry.definition,
-            **facts,
-        )
+        known: JSON = {}
+        if entry is not None:
+            known = {"target": entry.target, "upstream": _facts(entry), "definition": entry.definition}
+            if not await self.visible(client.principal, what, entry):
+                # Recorded as what it is, but nothing that knows the definition may answer: that would give it away.
+                known["definition"] = entry = None
+        call = self.call_for(surface, params, client, name=name, **known, **facts)
+        if entry is None:
+            return await self.pipeline.refuse(call, unknown_name(what, name))
         explain = bool((params.get("_meta") or {}).get(EXPLAIN))
-        result = await self.pipeline.handle(call, lambda c: self._dispatch(c, entry, client))
+        owner = entry
+        result = await self.pipeline.handle(call, lambda c: self._dispatch(c, owner, client))
         if explain:
             result = {**result, "_meta": {**(result.get("_meta") or {}), RECORD: call.id}}
         return result
@@ -193,8 +198,12 @@ class Gateway:
         exchange = CallExchange(call, client, self.pipeline)
         upstream, surface = entry.upstream, call.surface
         params = _for_upstream(call, entry)
-        if upstream.facts.kind == "tools":
+        if upstream.facts.name == FLOW:
             CALLER.set(FlowCaller(self, call, client))
+            SETTINGS.set(self._flow)
+            if self._flow.base_url and call.labelled is not None:
+                # A model outside this process will read the question: tokens, also for what was typed clear.
+                params = {**params, "arguments": call.labelled.get("arguments", {})}
         key = id(upstream)
         self._in_flight[key] += 1
         try:
@@ -239,7 +248,8 @@ class Gateway:
         if entry is not None and entry.upstream.facts.name == FLOW:
             raise Unsupported(f"{name} is a flow tool; a flow cannot call another flow")
         params = {"name": name, "arguments": arguments}
-        return await self._serve("tools/call", "tool", name, entry, params, client, parent=parent.id)
+        flow = replace(client, transport="flow")
+        return await self._serve("tools/call", "tool", name, entry, params, flow, parent=parent.id)
 
     async def roots_changed(self, client: ClientEnd) -> None:
         """Tell the handshake upstreams that this client talks to that its roots changed."""
@@ -263,11 +273,11 @@ class Gateway:
             entry = self.catalogue.resources.get(shown["uri"])
         else:
             entry = self.catalogue.templates.get(shown["uriTemplate"])
-        return (entry.upstream.facts, entry.target, entry.definition) if entry else None
+        return (_facts(entry), entry.target, entry.definition) if entry else None
 
     async def visible(self, principal: Principal, kind: str, entry: Entry) -> bool:
         """Whether policy lets this principal know of the entry (kind: `tool`, `prompt` or `resource`)."""
-        seen = self._decide.visible(principal, kind, (entry.upstream.facts, entry.target, entry.definition))
+        seen = self._decide.visible(principal, kind, (_facts(entry), entry.target, entry.definition))
         return seen if isinstance(seen, bool) else await seen
 
     def schema_of(self, name: str, principal: Principal) -> JSON | None:
@@ -275,10 +285,16 @@ class Gateway:
         entry = self.catalogue.tools.get(name)
         if entry is None:
             return None
-        if not self._decide.known_visible(principal, "tool", (entry.upstream.facts, entry.target, entry.definition)):
+        if not self._decide.known_visible(principal, "tool", (_facts(entry), entry.target, entry.definition)):
             return None
         schema = entry.definition.get("inputSchema")
         return schema if isinstance(schema, dict) else None
+
+
+def _facts(entry: Entry) -> UpstreamFacts:
+    """What policy and guard go by. The flow tools are the gateway's own: they plan with tokens, never with values."""
+    facts = entry.upstream.facts
+    return _FLOW_FACTS if facts.name == FLOW else facts
 
 
 def _text(params: JSON, key: str) -> str:

@@ -35,6 +35,7 @@ from agentflow import __version__
 from agentflow.errors import AgentFlowError, Unsupported, UpstreamError, to_rpc
 from agentflow.gateway.client import LOG_LEVELS, ClientEnd
 from agentflow.gateway.core import Gateway
+from agentflow.gateway.upstreams.port import ClientIdentity
 from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
@@ -87,7 +88,7 @@ class Front:
         self._stdio_principal = stdio_principal
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus)
-        self._connections: weakref.WeakKeyDictionary[Connection, str | None] = weakref.WeakKeyDictionary()
+        self._connections: weakref.WeakKeyDictionary[Connection, ClientIdentity] = weakref.WeakKeyDictionary()
         self._subscribers: dict[str, weakref.WeakSet[Connection]] = {}
         self.server = _server(instructions, self._schema_of)
         for method in gateway.methods:
@@ -118,22 +119,19 @@ class Front:
         return handle
 
     def _client(self, ctx: Context) -> ClientEnd:
-        session = ctx.session
         modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+        connection = ctx.session._connection
+        session_id = None
         if modern:
             meta = (ctx.params or {}).get("_meta") or {}
             info = meta.get(types.CLIENT_INFO_META_KEY) or {}
             capabilities = meta.get(types.CLIENT_CAPABILITIES_META_KEY) or {}
             level = meta.get(types.LOG_LEVEL_META_KEY)
         else:
-            connection = session._connection
-            known = connection.state.get("agentflow")
-            if known is None:
-                known = connection.state["agentflow"] = _handshake(connection)
-                self._connections[connection] = connection.session_id
-            info, capabilities = known
+            info, capabilities = connection.state.get("agentflow") or _handshake(connection)
+            session_id = connection.session_id or f"stdio-{id(connection)}"
             level = connection.state.get("log_level")
-        return ClientEnd(
+        client = ClientEnd(
             principal=self._principal(ctx),
             channel=_Channel(ctx),
             transport="http" if ctx.request is not None else "stdio",
@@ -141,9 +139,13 @@ class Front:
             protocol=ctx.protocol_version,
             info=info,
             capabilities=capabilities,
-            session_id=None if modern else session._connection.session_id or f"stdio-{id(session._connection)}",
+            session_id=session_id,
             log_level=level,
         )
+        if not modern and connection not in self._connections:
+            connection.state["agentflow"] = info, capabilities
+            self._connections[connection] = client.identity()
+        return client
 
     def _principal(self, ctx: Context) -> Principal:
         if ctx.request is None:
@@ -206,10 +208,12 @@ class Front:
             for what in ("tools", "prompts", "resources"):
                 await connection.notify(f"notifications/{what}/list_changed", None)
 
-    async def log_message(self, params: JSON) -> None:
-        """Pass a log message that belongs to no call to the handshake clients that want its level."""
+    async def log_message(self, params: JSON, identity: ClientIdentity) -> None:
+        """Pass a log message that belongs to no call on to the client whose upstream session it came from."""
         level = params.get("level")
-        for connection in list(self._connections):
+        for connection, whose in list(self._connections.items()):
+            if whose != identity:
+                continue
             threshold = connection.state.get("log_level")
             if threshold is None or level not in LOG_LEVELS or LOG_LEVELS.index(level) >= LOG_LEVELS.index(threshold):
                 await connection.notify("notifications/message", params)
@@ -265,6 +269,8 @@ def _server(instructions: Callable[[], str], schema_of: Callable[[str], JSON | N
         get_tool_input_schema=schema_of,
     )
     server.read_instructions = instructions
+    # The SDK's tracing middleware costs more than the pipeline's own timing of every stage.
+    server.middleware.clear()
 
     async def discover(ctx: Context, _: Any) -> types.DiscoverResult:
         return types.DiscoverResult(

@@ -28,6 +28,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 # A whole string, or one that is never closed: it always matches, so hostile quotes cost no second look.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+# Seconds that a response's head waits for the first bytes of its body.
+_HEAD_WAITS = 0.05
 _JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -96,7 +98,7 @@ class HttpFront:
             return await _answer(send, *refusal, ((b"connection", b"close"),))
         self._running += 1
         try:
-            await self._mcp(scope, _replay(body, receive), send)
+            await self._mcp(scope, _replay(body, receive), _Together(send))
         finally:
             self._running -= 1
 
@@ -195,6 +197,39 @@ def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return replay
+
+
+class _Together:
+    """A `send` that lets a response's head wait a moment for its first bytes: one segment instead of two."""
+
+    __slots__ = ("_early", "_head", "_send", "_timer")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self._head: Message | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._early: asyncio.Future[None] | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            self._timer = asyncio.get_running_loop().call_later(_HEAD_WAITS, self._go_ahead)
+            return
+        head, self._head = self._head, None
+        if head is not None:
+            if self._timer:
+                self._timer.cancel()
+            await self._send(head)
+        elif self._early is not None:
+            await self._early
+            self._early = None
+        await self._send(message)
+
+    def _go_ahead(self) -> None:
+        """Nothing to say yet (a slow tool): the client should at least see that its request was taken."""
+        head, self._head = self._head, None
+        if head is not None:
+            self._early = asyncio.ensure_future(self._send(head))
 
 
 def _rpc(code: int, message: str, data: JSON | None = None) -> JSON:

@@ -15,6 +15,8 @@ from typing import Any
 from agentflow.config import Config
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
+from agentflow.guard.pii.matcher import PiiMatcher
+from agentflow.guard.pii.patterns import TYPES
 
 log = logging.getLogger("agentflow")
 
@@ -78,6 +80,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                proxy_headers=False,
                 timeout_keep_alive=75,
                 timeout_graceful_shutdown=_DRAIN,
             )
@@ -161,10 +164,21 @@ def _loopback(host: str) -> bool:
         return False
 
 
+class _Masked(logging.Formatter):
+    """Log lines without personal data or credentials, tracebacks included. Addresses stay: operators need them."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
+        self._matcher = PiiMatcher(types=frozenset(TYPES) - {"IP", "MAC"})
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._matcher.mask(super().format(record))
+
+
 def _logging(config: Config) -> None:
     """Log to stderr only: stdout belongs to the protocol on stdio."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masked())
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ configuration is built completely beside the old one and then swapped in; what c
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Coroutine
@@ -28,8 +29,12 @@ from agentflow.pipeline.call import JSON, Call, Direction, Message, Session, Ups
 
 log = logging.getLogger(__name__)
 
+# Unsolicited notifications being passed on at once; an upstream that floods loses the rest.
+_UNSOLICITED = 1000
 # How long a replaced upstream may finish what it was asked, in seconds.
 _GRACE = 300.0
+# How long the first requests wait for upstreams that are still connecting, in seconds: many clients list once.
+_FIRST = 2.0
 # How long a changed upstream may take to connect before it is swapped in regardless.
 _SWAP = 1.2
 _SYSTEM = Principal("agentflow", kind="service", roles=("gateway",), auth="internal")
@@ -67,6 +72,22 @@ class Service:
         for member in self._members:
             member.upstream.start()
         self._spawn(self._refresh_forever())
+        self._spawn(self._settle())
+
+    async def _settle(self) -> None:
+        """Open the gateway when every upstream has been tried once, or when the slow ones have had their time.
+
+        Then take what start-up made out of the garbage collector's sight: a full collection over it would stop
+        every call for some 80 ms.
+        """
+        tried = [asyncio.ensure_future(member.upstream.settled()) for member in self._members]
+        if tried:
+            await asyncio.wait(tried, timeout=_FIRST)
+        await self._refresh()
+        self.gateway.opened.set()
+        await asyncio.gather(*tried)
+        gc.collect()
+        gc.freeze()
 
     async def close(self) -> None:
         """Stop everything; calls still held are cancelled, children ended, the log closed."""
@@ -158,11 +179,11 @@ class Service:
             transport="internal",
         )
 
-    def _unsolicited(self, upstream: Upstream, method: str, params: JSON, _: ClientIdentity | None) -> None:
-        if len(self._tasks) < 1000:
-            self._spawn(self._pass_on(upstream, method, params))
+    def _unsolicited(self, upstream: Upstream, method: str, params: JSON, identity: ClientIdentity | None) -> None:
+        if len(self._tasks) < _UNSOLICITED:
+            self._spawn(self._pass_on(upstream, method, params, identity))
 
-    async def _pass_on(self, upstream: Upstream, method: str, params: JSON) -> None:
+    async def _pass_on(self, upstream: Upstream, method: str, params: JSON, identity: ClientIdentity | None) -> None:
         uri = params.get("uri")
         try:
             message = Message(method, Direction.OUTBOUND, params)
@@ -172,8 +193,9 @@ class Service:
             return
         if method == "notifications/resources/updated" and isinstance(uri, str):
             await self.front.resource_updated(uri, body)
-        elif method == "notifications/message":
-            await self.front.log_message(body)
+        elif method == "notifications/message" and identity is not None:
+            # Without an identity the session is the gateway's own or shared: whose business it is nobody knows.
+            await self.front.log_message(body, identity)
 
     # Configuration ------------------------------------------------------------------------------------------
 
@@ -239,11 +261,11 @@ class Service:
     # Report -------------------------------------------------------------------------------------------------
 
     def report(self, detailed: bool) -> tuple[int, JSON]:
-        """`/readyz`: 503 until every upstream has been tried once, then 200; details for known callers."""
+        """`/readyz`: 503 until every upstream has been tried (or given up on for now), then 200; details for known callers."""
         healths = [(member, member.upstream.health) for member in self._members]
-        connecting = [m.name for m, health in healths if health.status == "connecting"]
-        down = [m.name for m, health in healths if health.status == "unavailable"]
-        status = "starting" if connecting else "degraded" if down else "ready"
+        opened = self.gateway.opened.is_set()
+        down = any(health.status in ("connecting", "unavailable") for _, health in healths)
+        status = "starting" if not opened else "degraded" if down else "ready"
         body: JSON = {"status": status}
         if detailed:
             body["tools"] = len(self.gateway.catalogue.tools)
@@ -253,7 +275,7 @@ class Service:
                     "name": member.name,
                     "type": member.config.type,
                     "status": health.status,
-                    "reason": health.reason,
+                    "reason": self._parts.pii.matcher.mask(health.reason),
                     "since": health.since,
                     "eras": list(health.eras),
                     "protocol": health.protocol,
@@ -264,7 +286,7 @@ class Service:
                 }
                 for member, health in healths
             ]
-        return (503 if connecting else 200), body
+        return (200 if opened else 503), body
 
 
 def wanted(config: Config) -> dict[str, ServerConfig]:

@@ -1,6 +1,6 @@
 """Overt prompt injection, found by rule: which rules match a text, where, and how strong that is in sum.
 
-The rules are data (`injection_rules.yaml`, RE2 syntax, each with examples that are its tests). A text is read in
+The rules are data (`injection_rules*.yaml`, RE2 syntax, each with examples that are its tests). A text is read in
 every view of `normalise.views`; a finding's offsets are always those of the original. Matching is linear in the
 text whatever it holds. Text that talks *about* injection is capped below blocking. Plainly worded requests that
 hold nothing overt are not found here: those are taint's and policy's business.
@@ -77,13 +77,17 @@ class Rule:
 # --------------------------------------------------------------------------- the rule file
 
 
+_FILES = ("injection_rules.yaml", "injection_rules_languages.yaml", "injection_rules_descriptions.yaml")
+
+
 @cache
-def _document() -> dict[str, Any]:
-    text = files("agentflow.guard").joinpath("injection_rules.yaml").read_text("utf-8")
-    document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    if not isinstance(document, dict) or document.get("version") != 1:
-        raise ValueError("injection_rules.yaml: version 1 expected")
-    return document
+def _documents() -> tuple[dict[str, Any], ...]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    texts = (files("agentflow.guard").joinpath(name).read_text("utf-8") for name in _FILES)
+    documents = tuple(yaml.load(text, Loader=loader) for text in texts)  # noqa: S506 - both loaders are safe
+    if any(not isinstance(document, dict) or document.get("version") != 1 for document in documents):
+        raise ValueError(f"{', '.join(_FILES)}: version 1 expected")
+    return documents
 
 
 def rules(surface: Surface) -> tuple[Rule, ...]:
@@ -93,16 +97,15 @@ def rules(surface: Surface) -> tuple[Rule, ...]:
         ValueError: the file is not of version 1, or an id occurs twice.
         KeyError: a rule lacks a key, or a pattern names a definition that is not there.
     """
-    document = _document()
     definitions: dict[str, str] = {}
-    for name, pattern in document["define"].items():
+    for name, pattern in _documents()[0]["define"].items():
         definitions[name] = _expand(pattern, definitions)
     found: dict[str, Rule] = {}
-    for raw in document["rules"]:
+    for raw in (raw for document in _documents() for raw in document["rules"]):
         if surface not in raw.get("surfaces", ("result", "description")):
             continue
         if raw["id"] in found:
-            raise ValueError(f"injection_rules.yaml: {raw['id']} occurs twice")
+            raise ValueError(f"injection rule {raw['id']} occurs twice")
         severity = raw.get("description_severity", raw["severity"]) if surface == "description" else raw["severity"]
         found[raw["id"]] = Rule(
             id=raw["id"],
@@ -123,7 +126,8 @@ def _expand(pattern: str, definitions: dict[str, str]) -> str:
 
 
 def _gapped(pattern: str) -> str:
-    return pattern.replace(" ", _GAP)
+    """Make spaces gaps, and let an underscore bound a word like any other sign."""
+    return pattern.replace(" ", _GAP).replace(r"\b", r"(?:\b|_)")
 
 
 # --------------------------------------------------------------------------- matching
@@ -161,8 +165,8 @@ class _Matcher:
         for rule in ruleset:
             unless = re2.compile(rule.unless.encode(), _options(rule.unless)) if rule.unless else None
             for pattern in rule.patterns:
-                self._filter.Add(pattern.encode(), _options(pattern))
-                self._patterns.append((rule, re2.compile(pattern.encode(), _options(pattern)), unless))
+                index = self._filter.Add(pattern.encode(), _options(pattern))
+                self._patterns.append((rule, self._filter.re(index), unless))
         self._sentinel = self._filter.Add(re2.escape(self._SENTINEL))
         self._filter.Compile()
 
@@ -203,7 +207,7 @@ _HIDDEN_RUN = re.compile("[\U000e0020-\U000e007e\U000e0100-\U000e01ef]{12,}")
 _INVISIBLE_RUN = re.compile("[\u200b\u200c\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e0fff]+")
 # Words of text about injection, and of manuals on chat templates; two different ones make a discussion.
 _ABOUT = re.compile(
-    r"prompt[- ]injections?|jail-?break(?:s|ing)?|indirect injection|injection attacks?|attackers?\b"
+    r"prompt[- ]injections?|exfiltrat|threats?\b|attack(?:s|ers?)?\b|jail-?break(?:s|ing)?|indirect injection"
     r"|adversar(?:y|ial|ies)|malicious|vulnerabilit|red[- ]team|exploit|owasp|guard-?rails?|mitigat"
     r"|detect(?:s|ed|ion|or|ing)?\b|researchers?\b|phrases? (?:like|such as)|for example|e\.g\.|such as|payloads?"
     r"|classif(?:y|ier)|chat templates?|special tokens?|tokeni[sz]er|chatml|defen[cs]es?\b"
@@ -269,12 +273,12 @@ def _combined(hits: list[_Hit]) -> float:
 
 
 def excerpt(text: str, hit: _Hit) -> str:
-    """At most 80 characters of a match, for a person: it can neither be obeyed nor hold a number or an address.
+    """At most 80 characters of a match, for a person: enough to recognise it, too little to obey or to leak.
 
-    Words are joined by `·`, brackets of markup dropped, and every word with a digit or `@` masked.
+    Long words are cut, markup is dropped, and every word with a digit or `@` is masked.
     """
     words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[hit.start : min(hit.end, hit.start + 400)]).split()
-    shown = "·".join("…" if re.search(r"[\d@]", word) else word for word in words)
+    shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 5 else f"{word[:4]}…" for word in words)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 

@@ -149,8 +149,8 @@ _INVISIBLE = re.compile(
 )
 # Latin look-alikes in Cyrillic, Greek, Armenian and the letter-like symbols NFKC leaves alone (after UTS #39).
 _LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁԛԝһӏѵгпАВЕЗКМНОРСТУХІЈЅԌԜӀҮү" "αεικνορτυχγωΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲϳ" "ՕօսոՏհղցքթ" "ɡɑɩʏɪʀɴʟʙʜℓℯⅿ",
-    "aeopcyxijsdqwhlvrnABE3KMHOPCTYXIJSGWIYy" "aeikvoptuxywABEZHIKMNOPTYXcj" "OounShngqp" "gaiyirnlbhlem",
+    "аеорсухіјѕԁԛԝһӏѵгпАВЕЗКМНОРСТУХІЈЅԌԜӀҮү" "αεικνορτυχγωΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲϳ" "ՕօսոՏհղցքթ" "ɡɑɩʏɪʀɴʟʙʜℓℯⅿı",
+    "aeopcyxijsdqwhlvrnABE3KMHOPCTYXIJSGWIYy" "aeikvoptuxywABEZHIKMNOPTYXcj" "OounShngqp" "gaiyirnlbhlemi",
 )  # fmt: skip
 _PUNCTUATION = {
     **dict.fromkeys("“”„‟«»″「」『』", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"),
@@ -334,8 +334,14 @@ _BINARY = re2.compile(r"(?:[01]{8}[ \n,]?){6,}")
 
 
 def _from_base64(run: str) -> bytes:
+    """Decode a run; where it does not read as text, a path or the like may stand before it."""
     body = re.sub(r"[\r\n=]", "", run).replace("-", "+").replace("_", "/")
-    return base64.b64decode(body[: len(body) - (len(body) % 4 == 1)] + "=" * (-len(body) % 4))
+    for skip in range(4):
+        rest = body[skip:]
+        data = base64.b64decode(rest[: len(rest) - (len(rest) % 4 == 1)] + "=" * (-len(rest) % 4))
+        if _readable(data):
+            return data
+    return b""
 
 
 def _from_hex(run: str) -> bytes:
@@ -361,10 +367,7 @@ def _readable(data: bytes) -> str:
     """Decode bytes that are text; "" for anything else."""
     if len(data) < 12:
         return ""
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return ""
+    text = data.decode("utf-8", "replace")  # a stray byte at the end of a run does not make it unreadable
     return text if len(_UNPRINTED.findall(text)) * 10 <= len(text) else ""
 
 

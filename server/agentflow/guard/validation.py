@@ -58,11 +58,11 @@ class Schema:
         Raises:
             UnusableSchema: a `$ref` leads nowhere, or the check takes too many steps.
         """
-        if self._certain is not None and self._certain(value):
-            return []
         found: dict[Problem, None] = {}
-        _budget.steps = min(_MAX_STEPS, _STEPS + _STEPS_PER_NODE * _nodes(value))
         try:
+            if self._certain is not None and self._certain(value):
+                return []
+            _budget.steps = min(_MAX_STEPS, _STEPS + _STEPS_PER_NODE * _nodes(value))
             for error in self._validator.iter_errors(value):
                 for problem in described(error) if real(error) else ():
                     found.setdefault(problem)

@@ -195,6 +195,7 @@ class Pipeline:
         request = message.direction is Direction.INBOUND and message.surface == call.surface
         for stage, setting in chain:
             began = perf_counter_ns()
+            before = message.body
             try:
                 note = stage(call, message)
                 if inspect.isawaitable(note):
@@ -206,6 +207,8 @@ class Pipeline:
             except Exception as error:
                 self._crashed(call, message, stage, setting, error, began)
                 continue
+            if message.body is not before and setting.mode == "audit" and stage.kind == "validator":
+                message.body = before  # what it would have left out of a listing is in its note
             if request and message.body is not call.params:
                 call.params = message.body
             _log(call, message, stage, note, began)

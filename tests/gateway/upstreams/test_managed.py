@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from gateway.upstreams.exchanges import ALICE, BOB, LIMITS, Client, alive, call, raw, said, settled, tasks, until
+from gateway.upstreams.http_servers import serving
 
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamError, UpstreamProtocolError, UpstreamTimeout, UpstreamUnavailable
@@ -344,3 +345,26 @@ async def test_closing_while_still_connecting_leaves_nothing(world: World) -> No
     (child,) = upstream._connector._children  # type: ignore[attr-defined]
     await upstream.close()
     assert not alive(child.pid)
+
+
+@pytest.mark.parametrize("stateless", [True, False])
+async def test_an_http_server_is_managed_like_any_other_in_both_eras(world: World, stateless: bool) -> None:
+    from fastmcp import FastMCP
+
+    server = FastMCP("web")
+
+    @server.tool
+    def twice(n: int) -> int:
+        return 2 * n
+
+    app = server.http_app(stateless_http=stateless)
+    async with serving(app) as url:
+        upstream = await world.ready(ServerConfig(url=f"{url}/mcp"))
+        for era in ("legacy", "modern"):
+            for who in (ALICE, BOB):
+                client = Client(replace(who, era=era))  # type: ignore[arg-type]
+                assert json.loads(await ask(upstream, "twice", client, n=4)) == 8
+        assert upstream.health.eras == ("legacy", "modern")
+    with pytest.raises((UpstreamUnavailable, UpstreamProtocolError)):
+        await ask(upstream, "twice", Client(replace(ALICE, era="modern")), n=1)
+    await until(lambda: upstream.health.status == "unavailable")

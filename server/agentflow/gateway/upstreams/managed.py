@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -248,8 +248,12 @@ class ManagedUpstream:
             if method == "logging/setLevel":
                 slot.level = params
             return await connection.request(method, params, exchange, seconds)
-        uri = str(params.get("uri"))
-        wanted = slot.subscribed | {uri} if method == "resources/subscribe" else slot.subscribed - {uri}
+        uri, who = str(params.get("uri")), {exchange.identity.principal}
+        holders = slot.subscribed.get(uri, frozenset())
+        holders = holders | who if method == "resources/subscribe" else holders - who
+        wanted = {**slot.subscribed, uri: holders}
+        if not holders:
+            del wanted[uri]
         result: JSON = {}
         if connection.era == "legacy":
             result = await connection.request(method, params, exchange, seconds)
@@ -314,8 +318,9 @@ class ManagedUpstream:
             self._lister = slot
             self._stale.set()
         elif method in _PASSED_ON:
+            shared = slot is None or (slot.connection is not None and not slot.connection.stateful)
             try:
-                self._on_unsolicited(self, method, params, slot.identity if slot is not None else None)
+                self._on_unsolicited(self, method, params, None if slot is None or shared else slot.identity)
             except Exception:
                 _log.exception("%s: a notification could not be passed on", self._name)
 
@@ -361,7 +366,7 @@ class ManagedUpstream:
                 self._report("ready", "", connection)
             self._settled.set()
             self._attempted.set()
-            await self._listen(connection, set(), lists=True)
+            await self._listen(connection, (), lists=True)
             return await self._watch(connection, bool(refused))
         finally:
             with contextlib.suppress(AgentFlowError):
@@ -427,7 +432,7 @@ class ManagedUpstream:
             return connection
         return slot.connection if len({each.identity.principal for each in self._pool}) == 1 else connection
 
-    async def _listen(self, connection: Connection, uris: set[str], *, lists: bool) -> None:
+    async def _listen(self, connection: Connection, uris: Collection[str], *, lists: bool) -> None:
         """Have a connection of the stateless era announce changes of resources and, with `lists`, of listings.
 
         2026-07-28 has one stream for all of that, instead of a request per resource.

@@ -29,7 +29,7 @@ class Slot:
 
     Attributes:
         users: calls that hold it.
-        subscribed: the resources this client subscribed to.
+        subscribed: the resources subscribed to, each with the principals that want it.
         level: the params of its last `logging/setLevel`, or None.
     """
 
@@ -39,7 +39,7 @@ class Slot:
     opening: asyncio.Task[Connection] | None = None
     users: int = 0
     last_used: float = 0.0
-    subscribed: set[str] = field(default_factory=set)
+    subscribed: dict[str, frozenset[str]] = field(default_factory=dict)
     level: JSON | None = None
 
 

@@ -161,6 +161,8 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
     "required": _strings,
     "$schema": _dialect,
     "pattern": _pattern,
+    "patternProperties": lambda value: _schemas(value) and all(map(_pattern, value)),
+    "dependentRequired": lambda value: isinstance(value, dict) and all(map(_strings, value.values())),
     "multipleOf": lambda value: _number(value) and value > 0,
     **dict.fromkeys(("properties", "$defs", "definitions", "dependentSchemas"), _schemas),
     **dict.fromkeys(("items", "additionalProperties", "not", "if", "then", "else", "contains"), _plain),
@@ -176,6 +178,6 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 # Keywords of the dialects that the walk leaves to the meta-schema. Others are annotations, which may be anything.
 _UNKNOWN = frozenset(
     {"$id", "id", "$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveRef", "$recursiveAnchor", "$vocabulary"}
-    | {"patternProperties", "dependencies", "dependentRequired", "additionalItems", "minContains", "maxContains"}
+    | {"dependencies", "additionalItems", "minContains", "maxContains"}
     | {"contentMediaType", "contentSchema"}
 )

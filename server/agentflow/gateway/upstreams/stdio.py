@@ -163,7 +163,6 @@ class Child(asyncio.SubprocessProtocol):
 
     def process_exited(self) -> None:
         self._exited.set()
-        self._children.discard(self)
         self._ending()
 
     def pause_writing(self) -> None:

@@ -105,6 +105,14 @@ class PiiMatcher:
         ]
         return self._matches(spans, data, text, lead, index) if spans else []
 
+    def mask(self, text: str) -> str:
+        """Return the text with every value replaced by its type, irreversibly: for logs and reasons."""
+        parts, at = [], 0
+        for match in self.find(text):
+            parts += [text[at : match.start], f"<{match.type}>"]
+            at = match.end
+        return "".join([*parts, text[at:]]) if parts else text
+
     def _matches(
         self, spans: list[tuple[int, int, float, str]], data: bytes, text: str, lead: int, index: list[int] | None
     ) -> list[Match]:

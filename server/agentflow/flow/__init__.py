@@ -1,0 +1,1 @@
+"""Planner, executor, verifier, solver, their memory and their loop."""

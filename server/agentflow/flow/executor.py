@@ -1,0 +1,113 @@
+"""Turns actions into validated calls, made as the calling principal, and reports each one's success or failure.
+
+Promises: an unknown tool or arguments outside the tool's `inputSchema` are a failed action and never a call; one
+result per action, in order; a tool's error never ends the run. Only tools marked read-only run side by side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.validators import Draft202012Validator, validator_for
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from agentflow.errors import AgentFlowError
+from agentflow.flow.catalogue import Catalogue, Tool
+from agentflow.flow.port import Caller
+from agentflow.flow.results import data_of, empty, failed
+from agentflow.flow.types import Action, ActionError, ActionResult, ExecutorOutput
+
+PARALLEL = 4
+
+
+def invalid(schema: dict[str, Any], arguments: dict[str, Any]) -> str | None:
+    """Why arguments do not satisfy a tool's inputSchema, or None. Remote references are never fetched."""
+    try:
+        kind = validator_for(schema, default=Draft202012Validator)
+        kind.check_schema(schema)
+        error = best_match(kind(schema, registry=Registry()).iter_errors(arguments))
+    except SchemaError as problem:
+        return f"the tool's own inputSchema is invalid: {problem.message}"
+    except (Unresolvable, RecursionError):
+        return "the tool's own inputSchema cannot be resolved"
+    if error is None:
+        return None
+    where = "/".join(str(step) for step in error.absolute_path)
+    return f"{where or 'arguments'}: {error.message}"[:500]
+
+
+class Executor:
+    """Runs the actions of one step through the caller."""
+
+    def __init__(self, caller: Caller, catalogue: Catalogue) -> None:
+        self._caller = caller
+        self._catalogue = catalogue
+
+    async def run(self, actions: Sequence[Action]) -> ExecutorOutput:
+        """Validate and make every call. Cancellation reaches the calls under way; none is left running."""
+        tools = [self._catalogue.tool(action.tool) for action in actions]
+        if len(actions) > 1 and all(tool is not None and tool.read_only for tool in tools):
+            gate = asyncio.Semaphore(PARALLEL)
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._gated(gate, a)) for a in actions]
+            results = [task.result() for task in tasks]
+        else:
+            results = [await self._one(action) for action in actions]
+        made = [a for a, r in zip(actions, results, strict=True) if r.error is None or r.error.kind not in _NOT_MADE]
+        return ExecutorOutput(commands=made, results=results, context=_summary(results))
+
+    async def _gated(self, gate: asyncio.Semaphore, action: Action) -> ActionResult:
+        async with gate:
+            return await self._one(action)
+
+    async def _one(self, action: Action) -> ActionResult:
+        tool = self._catalogue.tool(action.tool)
+        if tool is None:
+            return _failure(action, "unknown_name", f"there is no tool {action.tool!r}")
+        problem = invalid(tool.view.input_schema, action.arguments)
+        if problem is not None:
+            return _failure(action, "invalid_arguments", problem)
+        try:
+            result = await self._caller.call(action.tool, action.arguments)
+        except AgentFlowError as error:
+            return _failure(action, error.kind, error.message, retryable=_retryable(error.kind, tool))
+        except Exception:
+            # Its text may hold what nobody may see (errors.to_rpc keeps to the same rule).
+            return _failure(action, "internal_error", "the call failed inside the gateway")
+        message = failed(result)
+        if message is not None:
+            return _failure(action, "tool_error", message[:1000])
+        return ActionResult(tool=action.tool, arguments=action.arguments, success=True, output=data_of(result))
+
+
+_NOT_MADE = frozenset({"unknown_name", "invalid_arguments"})
+
+
+def _retryable(kind: str, tool: Tool) -> bool:
+    """Whether calling again cannot run the tool twice: it was never sent, or running twice does no harm."""
+    if kind in ("upstream_unavailable", "limit_exceeded"):
+        return True
+    harmless = tool.read_only or tool.view.annotations.get("idempotentHint") is True
+    return harmless and kind in ("upstream_timeout", "upstream_protocol_error")
+
+
+def _failure(action: Action, kind: str, message: str, *, retryable: bool = False) -> ActionResult:
+    error = ActionError(kind=kind, message=message, retryable=retryable)
+    return ActionResult(tool=action.tool, arguments=action.arguments, success=False, error=error)
+
+
+def _summary(results: Sequence[ActionResult]) -> str:
+    lines = []
+    for result in results:
+        if result.error is not None:
+            lines.append(f"{result.tool}: failed ({result.error.kind}): {result.error.message}")
+        elif empty(result.output):
+            lines.append(f"{result.tool}: empty")
+        else:
+            size = f"{len(result.output)} items" if isinstance(result.output, list) else type(result.output).__name__
+            lines.append(f"{result.tool}: ok ({size})")
+    return "\n".join(lines)

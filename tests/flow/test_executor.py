@@ -1,0 +1,123 @@
+"""Validated calls as the calling principal."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from agentflow.errors import ContentBlocked, PolicyDenied, UpstreamTimeout, UpstreamUnavailable
+from agentflow.flow.catalogue import Catalogue
+from agentflow.flow.executor import Executor, invalid
+from agentflow.flow.types import Action, ExecutorOutput
+from tests.flow.worlds import STRING, WRITE, World
+
+
+async def run(world: World, *actions: Action) -> ExecutorOutput:
+    return await Executor(world, Catalogue(await world.tools())).run(actions)
+
+
+def order(order_id: Any) -> Action:
+    return Action(tool="helpdesk__get_order", arguments={"order_id": order_id})
+
+
+async def test_results_keep_the_order_of_the_actions(helpdesk: World) -> None:
+    done = await run(helpdesk, *(order(f"O-100{n}") for n in (3, 1, 2)))
+    assert [r.output["id"] for r in done.results] == ["O-1003", "O-1001", "O-1002"]
+    assert len(done.commands) == 3
+
+
+async def test_an_unknown_tool_is_a_failure_and_never_a_command(helpdesk: World) -> None:
+    done = await run(helpdesk, Action(tool="helpdesk__fly"), order("O-1001"))
+    assert [r.success for r in done.results] == [False, True]
+    assert done.results[0].error is not None
+    assert done.results[0].error.kind == "unknown_name"
+    assert [c.tool for c in done.commands] == ["helpdesk__get_order"]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"order_id": 7}, {"order_id": "O-1", "extra": 1}])
+async def test_arguments_outside_the_schema_are_never_sent(helpdesk: World, arguments: dict[str, Any]) -> None:
+    done = await run(helpdesk, Action(tool="helpdesk__get_order", arguments=arguments))
+    assert done.results[0].error is not None
+    assert done.results[0].error.kind == "invalid_arguments"
+    assert helpdesk.calls == []
+
+
+async def test_a_tool_that_reports_an_error_is_a_failed_action(helpdesk: World) -> None:
+    done = await run(helpdesk, order("O-9"))
+    assert done.results[0].error is not None
+    assert (done.results[0].error.kind, done.results[0].error.message) == ("tool_error", "no order O-9")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "retryable"),
+    [
+        (PolicyDenied("not for you"), "policy_denied", False),
+        (ContentBlocked("injection"), "content_blocked", False),
+        (UpstreamUnavailable("down"), "upstream_unavailable", True),
+        (UpstreamTimeout("slow"), "upstream_timeout", True),
+    ],
+)
+async def test_a_refusal_is_a_failed_action_with_its_reason(error: Exception, kind: str, retryable: bool) -> None:
+    world = World()
+
+    async def refuse() -> Any:
+        raise error
+
+    world.add("get_it", refuse, "Get it.")
+    result = (await run(world, Action(tool="get_it"))).results[0]
+    assert result.error is not None
+    assert (result.error.kind, result.error.retryable) == (kind, retryable)
+
+
+async def test_a_write_that_may_have_run_is_not_retryable() -> None:
+    world = World()
+
+    async def slow() -> Any:
+        raise UpstreamTimeout("slow")
+
+    world.add("send_it", slow, "Send it.", annotations=WRITE)
+    result = (await run(world, Action(tool="send_it"))).results[0]
+    assert result.error is not None
+    assert not result.error.retryable
+
+
+async def test_a_crash_tells_nothing_of_its_text() -> None:
+    world = World()
+
+    async def crash() -> Any:
+        raise RuntimeError("password=hunter2")
+
+    world.add("get_it", crash, "Get it.")
+    done = await run(world, Action(tool="get_it"))
+    assert "hunter2" not in done.model_dump_json()
+
+
+async def test_cancellation_reaches_every_call_under_way() -> None:
+    world = World()
+    started, ended = asyncio.Semaphore(0), []
+
+    async def wait(n: str) -> Any:
+        started.release()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(n)
+
+    world.add("get_it", wait, "Get it.", {"n": STRING})
+    task = asyncio.create_task(run(world, *(Action(tool="get_it", arguments={"n": n}) for n in "ab")))
+    await started.acquire()
+    await started.acquire()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert sorted(ended) == ["a", "b"]
+
+
+def test_a_remote_schema_is_never_fetched() -> None:
+    assert invalid({"$ref": "http://127.0.0.1:1/schema.json"}, {}) is not None
+
+
+def test_a_broken_schema_is_reported() -> None:
+    assert "inputSchema" in (invalid({"type": "nonsense"}, {}) or "")
