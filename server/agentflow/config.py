@@ -1,6 +1,6 @@
 """The settings, as typed models: what `agentflow.yaml` may say and what it means when it says nothing.
 
-Reading, expanding and checking the file, and putting the environment over it, is `config_file.py`'s business:
+Reading, expanding and checking the file, and putting the environment over it, is `settings/file.py`'s business:
 a `Config` made in code is exactly what it was given. Unknown keys are errors, secrets are `SecretStr`, and every
 default is the safe one. The descriptions here are the ones `agentflow config schema` prints.
 """
@@ -314,7 +314,7 @@ class Config(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Only what is passed in: the environment is put over the file by `config_file.load`, where its mistakes
+        """Only what is passed in: the environment is put over the file by `settings.file.load`, where its mistakes
         can be reported beside the file's."""
         return (init_settings,)
 

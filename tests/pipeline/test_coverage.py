@@ -16,12 +16,12 @@ from typing import Any
 
 import mcp_types as types
 import pytest
+from gateway_process import child_environment, running_gateway, write_config
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
 from agentflow.config import Config, GuardConfig
 from agentflow.pipeline.chain import DEFAULT_ORDER
-from gateway_process import child_environment, running_gateway, write_config
 
 SERVER = Path(__file__).with_name("canary_server.py")
 MAIL = "canary.mail@leak.example"
@@ -113,17 +113,7 @@ async def connected(
         env=child_environment(data),
     )
     async with Client(command, **callbacks) as client:
-        await _until_listed(client)
         yield client, World(data, seen)
-
-
-async def _until_listed(client: Client) -> None:
-    """On stdio the client is there before the upstream: wait for the catalogue to change."""
-    import asyncio
-
-    async with asyncio.timeout(30):
-        while not (await client.list_prompts()).prompts:
-            await asyncio.sleep(0.05)
 
 
 async def every_surface(client: Client, ear: Ear) -> None:

@@ -10,9 +10,9 @@ from argparse import Namespace
 from dataclasses import asdict
 from pathlib import Path
 
-from agentflow import config_file
 from agentflow.audit import read
 from agentflow.commands.output import document
+from agentflow.settings import file as config_file
 
 
 def tail(args: Namespace) -> int:

@@ -8,25 +8,26 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
-from agentflow import client_configs, config_file
-from agentflow.client_configs import Import, Surroundings
-from agentflow.client_files import CLIENTS, places
+from agentflow.clients import importing
+from agentflow.clients.files import CLIENTS, places
+from agentflow.clients.importing import Import, Surroundings
 from agentflow.commands.output import UsageError, document
-from agentflow.config_reading import data_dir_named_by
 from agentflow.paths import default_data_dir
+from agentflow.settings import file as config_file
+from agentflow.settings.reading import data_dir_named_by
 
 
 def import_servers(args: Namespace) -> int:
     """Show, or with --apply write, what moves a client's servers behind the gateway; 1 when there are none."""
     _known(args.client)
     world = _world(args.config)
-    plan = client_configs.plan(args.client, world)
+    plan = importing.plan(args.client, world)
     applied = args.apply and plan.moved > 0
-    backups = client_configs.apply(plan, world) if applied else []
+    backups = importing.apply(plan, world) if applied else []
     if args.json:
         document(_as_json(plan, world, applied, backups))
     else:
-        print(client_configs.diff(plan), end="")
+        print(importing.diff(plan), end="")
         _tell(plan, world, args.client, applied)
     if args.client is not None and plan.skipped:
         return 1
@@ -36,7 +37,7 @@ def import_servers(args: Namespace) -> int:
 def restore(args: Namespace) -> int:
     """Put files back; 1 when one was left alone, or there is nothing to put back."""
     _known(args.client)
-    done = client_configs.restore(args.client, _world(args.config).data_dir, force=args.force)
+    done = importing.restore(args.client, _world(args.config).data_dir, force=args.force)
     if args.json:
         files = [{"client": r.client, "path": str(r.path), "done": r.done, "reason": r.reason} for r in done]
         document({"ok": bool(done) and all(r.done for r in done), "files": files})
@@ -93,7 +94,7 @@ def _as_json(plan: Import, world: Surroundings, applied: bool, backups: list[Pat
         "ok": True,
         "applied": applied,
         "config": str(plan.config.path),
-        "diff": client_configs.diff(plan),
+        "diff": importing.diff(plan),
         "files": [
             {
                 "client": change.client,

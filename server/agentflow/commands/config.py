@@ -6,8 +6,9 @@ import os
 from argparse import Namespace
 from dataclasses import asdict
 
-from agentflow import __version__, config_file
+from agentflow import __version__
 from agentflow.commands.output import document
+from agentflow.settings import file as config_file
 
 
 def check(args: Namespace) -> int:
@@ -39,7 +40,7 @@ def show(args: Namespace) -> int:
     if args.json:
         document(shown)
     else:
-        from agentflow.documents import dump_yaml
+        from agentflow.settings.documents import dump_yaml
 
         print(dump_yaml(shown), end="")
     return 0

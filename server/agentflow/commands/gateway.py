@@ -14,9 +14,9 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
-from agentflow import config_file
 from agentflow.commands.output import UsageError, document, table
 from agentflow.errors import AgentFlowError, UpstreamUnavailable
+from agentflow.settings import file as config_file
 
 if TYPE_CHECKING:
     from mcp import Client

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from argparse import Namespace
 
-from agentflow import config_file
 from agentflow.commands.output import document
+from agentflow.settings import file as config_file
 
 
 def check(args: Namespace) -> int:

@@ -122,7 +122,7 @@ async def _reloading(service: Service, path: Path | None, app: Any) -> AsyncIter
 
 async def _follow(service: Service, path: Path, app: Any) -> None:
     """Apply each change of the file; say what is wrong with a broken one and keep the old configuration."""
-    from agentflow.config_file import Watch
+    from agentflow.settings.file import Watch
 
     async for change in Watch(path):
         if not isinstance(change, Config):

@@ -261,7 +261,7 @@ class Service:
     # Report -------------------------------------------------------------------------------------------------
 
     def report(self, detailed: bool) -> tuple[int, JSON]:
-        """`/readyz`: 503 until every upstream has been tried (or given up on for now), then 200; details for known callers."""
+        """`/readyz`: 503 until every upstream has been tried once or had its time, then 200; details for known callers."""
         healths = [(member, member.upstream.health) for member in self._members]
         opened = self.gateway.opened.is_set()
         down = any(health.status in ("connecting", "unavailable") for _, health in healths)
@@ -304,4 +304,3 @@ def wanted(config: Config) -> dict[str, ServerConfig]:
 
 def _same(before: list[tuple[str, Any]], after: list[tuple[str, Any]]) -> bool:
     return len(before) == len(after) and all(a[0] == b[0] and a[1] is b[1] for a, b in zip(before, after, strict=True))
-

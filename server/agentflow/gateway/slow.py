@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol with the two limits it lacks: how large request headers may be, and how long they may take."""
+"""uvicorn's HTTP protocol with the two limits it lacks: how large request headers may be, and how slow."""
 
 from __future__ import annotations
 

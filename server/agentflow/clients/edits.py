@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agentflow.documents import DocumentError, Entry, Node, dump_yaml, parse
+from agentflow.settings.documents import DocumentError, Entry, Node, dump_yaml, parse
 
 Servers = dict[str, Any]
 

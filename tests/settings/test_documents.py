@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow.documents import DocumentError, dump_yaml, parse
+from agentflow.settings.documents import DocumentError, dump_yaml, parse
 
 texts = st.text(alphabet=st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t "), max_size=20)
 values = st.recursive(

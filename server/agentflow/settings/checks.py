@@ -18,7 +18,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from agentflow.config import Config, ServerConfig
-from agentflow.expansion import literal_part
+from agentflow.settings.expansion import literal_part
 
 Loc = tuple[str | int, ...]
 Report = Callable[..., None]

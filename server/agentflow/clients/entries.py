@@ -17,11 +17,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from pydantic import ValidationError
 
-from agentflow import config_checks, config_messages
-from agentflow.client_files import Place
+from agentflow.clients.files import Place
 from agentflow.config import Config
-from agentflow.config_checks import SECRET_NAME
-from agentflow.expansion import REFERENCE, escape, expand
+from agentflow.settings import checks, messages
+from agentflow.settings.checks import SECRET_NAME
+from agentflow.settings.expansion import REFERENCE, escape, expand
 
 SECRET_VALUE = re.compile(
     r"\bsk-[\w-]{16,}|\bgh[pousr]_\w{20,}|\bgithub_pat_\w{20,}|\bglpat-[\w-]{16,}|\bxox[abeprs]-[\w-]{10,}"
@@ -295,13 +295,13 @@ def _verify(moved: Moved, variables: Mapping[str, str]) -> None:
         config = Config.model_validate({"mcpServers": {moved.name: server}})
     except ValidationError as errors:
         first = errors.errors(include_url=False, include_input=False)[0]
-        raise LeftBehind(f"{config_messages.dotted(first['loc'][2:])}: {config_messages.explain(first)[0]}") from None
+        raise LeftBehind(f"{messages.dotted(first['loc'][2:])}: {messages.explain(first)[0]}") from None
 
     def report(loc: tuple[str | int, ...], message: str, fix: str, severity: str = "error") -> None:
         if severity == "error":
-            raise LeftBehind(f"{config_messages.dotted(loc[2:])} {message}")
+            raise LeftBehind(f"{messages.dotted(loc[2:])} {message}")
 
-    config_checks.across(config, report, variables)
+    checks.across(config, report, variables)
 
 
 def _refers(text: str) -> bool:

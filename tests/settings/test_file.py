@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from agentflow import config_file, secrets_env
 from agentflow.config import Config
-from agentflow.config_file import Problem, Watch
 from agentflow.errors import ConfigError
+from agentflow.settings import file as config_file
+from agentflow.settings import secrets_env
+from agentflow.settings.file import Problem, Watch
 
 NOTHING: Mapping[str, str] = {}
 PATH = {"PATH": os.environ["PATH"]}

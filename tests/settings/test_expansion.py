@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow.expansion import escape, expand, literal_part
+from agentflow.settings.expansion import escape, expand, literal_part
 
 VARIABLES = {"A": "one", "EMPTY": ""}
 

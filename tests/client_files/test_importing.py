@@ -12,11 +12,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow import client_configs, config_file, documents, secrets_env
-from agentflow.client_configs import Import, Surroundings
-from agentflow.client_edits import replace_servers
-from agentflow.client_files import CLIENTS, places
+from agentflow.clients import importing
+from agentflow.clients.edits import replace_servers
+from agentflow.clients.files import CLIENTS, places
+from agentflow.clients.importing import Import, Surroundings
 from agentflow.errors import ConfigError
+from agentflow.settings import documents, secrets_env
+from agentflow.settings import file as config_file
 
 TOKEN = "ghp_0123456789abcdefghijABCDEFGHIJ012345"
 OWN = "agentflow"
@@ -58,8 +60,8 @@ def servers_of(world: Surroundings) -> dict[str, dict[str, object]]:
 
 
 def moved(world: Surroundings, client: str | None = None) -> Import:
-    plan = client_configs.plan(client, world)
-    client_configs.apply(plan, world)
+    plan = importing.plan(client, world)
+    importing.apply(plan, world)
     return plan
 
 
@@ -98,17 +100,17 @@ def test_every_client_is_found_moved_and_put_back_byte_for_byte(tmp_path: Path, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert not [p for p in config_file.check(world.config, world.environ) if p.severity == "error"]
 
-    (result,) = client_configs.restore(client, world.data_dir)
+    (result,) = importing.restore(client, world.data_dir)
     assert result.done
     assert path.read_bytes() == before
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    assert client_configs.restore(client, world.data_dir) == []
+    assert importing.restore(client, world.data_dir) == []
 
 
 def test_nothing_is_written_before_apply(world: Surroundings) -> None:
     path = client_file(world, "cursor", SIMPLE)
-    plan = client_configs.plan("cursor", world)
-    assert "+mcpServers:" in client_configs.diff(plan)
+    plan = importing.plan("cursor", world)
+    assert "+mcpServers:" in importing.diff(plan)
     assert path.read_text() == SIMPLE
     assert not world.data_dir.exists()
 
@@ -125,11 +127,11 @@ def test_secrets_move_to_secrets_env_and_are_never_shown(world: Surroundings) ->
     }
     top = {"oauthToken": "s3cret-elsewhere", "mcpServers": {"git hub": entry, "remote": remote}}
     client_file(world, "claude-desktop", json.dumps(top, indent=1))
-    plan = client_configs.plan("claude-desktop", world)
-    assert "s3cret" not in client_configs.diff(plan)
-    assert TOKEN not in client_configs.diff(plan)
+    plan = importing.plan("claude-desktop", world)
+    assert "s3cret" not in importing.diff(plan)
+    assert TOKEN not in importing.diff(plan)
 
-    client_configs.apply(plan, world)
+    importing.apply(plan, world)
     text = world.config.read_text()
     assert "s3cret" not in text.replace("UNNAMED: s3cret-in-env", "")
     assert TOKEN not in text
@@ -301,20 +303,20 @@ other: 1
 def test_a_second_import_finds_nothing_new(world: Surroundings) -> None:
     client_file(world, "cursor", SIMPLE)
     moved(world)
-    plan = client_configs.plan(None, world)
+    plan = importing.plan(None, world)
     assert plan.moved == 0
-    assert client_configs.diff(plan) == ""
+    assert importing.diff(plan) == ""
 
 
 def test_a_file_changed_since_is_left_alone_unless_forced(world: Surroundings) -> None:
     path = client_file(world, "cursor", SIMPLE)
     moved(world)
     path.write_text('{"mcpServers": {}, "mine": 1}')
-    (result,) = client_configs.restore(None, world.data_dir)
+    (result,) = importing.restore(None, world.data_dir)
     assert not result.done
     assert "changed" in result.reason
     assert json.loads(path.read_text())["mine"] == 1
-    (result,) = client_configs.restore(None, world.data_dir, force=True)
+    (result,) = importing.restore(None, world.data_dir, force=True)
     assert result.done
     assert path.read_text() == SIMPLE
     assert [p for p in (world.data_dir / "backups").rglob("replaced") if "mine" in p.read_text()]
@@ -328,19 +330,19 @@ def test_restoring_twice_goes_back_two_imports(world: Surroundings) -> None:
     path.write_text(json.dumps(between))
     second = path.read_text()
     moved(world)
-    assert client_configs.restore(None, world.data_dir)[0].done
+    assert importing.restore(None, world.data_dir)[0].done
     assert path.read_text() == second
-    assert not client_configs.restore(None, world.data_dir)[0].done
-    assert client_configs.restore(None, world.data_dir, force=True)[0].done
+    assert not importing.restore(None, world.data_dir)[0].done
+    assert importing.restore(None, world.data_dir, force=True)[0].done
     assert path.read_text() == SIMPLE
 
 
 def test_a_file_that_changes_while_it_is_shown_is_not_overwritten(world: Surroundings) -> None:
     path = client_file(world, "cursor", SIMPLE)
-    plan = client_configs.plan(None, world)
+    plan = importing.plan(None, world)
     path.write_text("{}")
     with pytest.raises(ConfigError, match="changed"):
-        client_configs.apply(plan, world)
+        importing.apply(plan, world)
     assert path.read_text() == "{}"
     assert not world.config.exists()
 
@@ -356,7 +358,7 @@ def test_a_link_stays_a_link_and_a_bom_and_crlf_stay(world: Surroundings) -> Non
     after = real.read_bytes()
     assert after.startswith(b"\xef\xbb\xbf")
     assert after.count(b"\n") == after.count(b"\r\n")
-    client_configs.restore(None, world.data_dir)
+    importing.restore(None, world.data_dir)
     assert link.is_symlink()
     assert real.read_bytes() == before
 
@@ -364,7 +366,7 @@ def test_a_link_stays_a_link_and_a_bom_and_crlf_stay(world: Surroundings) -> Non
 def test_a_broken_client_file_is_skipped_with_its_line(world: Surroundings) -> None:
     client_file(world, "cursor", '{\n "mcpServers": {,}\n}')
     client_file(world, "gemini", SIMPLE)
-    plan = client_configs.plan(None, world)
+    plan = importing.plan(None, world)
     assert plan.moved == 1
     ((where, why),) = plan.skipped
     assert where.endswith("mcp.json:2")
@@ -380,7 +382,7 @@ def test_discovery_agrees_with_fastmcp_where_both_look(world: Surroundings, monk
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     monkeypatch.setattr("sys.platform", "linux")
     theirs = {(server.config_path, server.name) for server in discover_servers(world.cwd)}
-    ours = {(change.path, name) for change in client_configs.plan(None, world).files for name in change.moved}
+    ours = {(change.path, name) for change in importing.plan(None, world).files for name in change.moved}
     assert ours == theirs
     assert len(ours) == 5
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from agentflow.documents import DocumentError, parse
+from agentflow.settings.documents import DocumentError, parse
 
 # How the client itself reads `$` in values: not at all; `${VAR}` and `${VAR:-x}`; also bare `$VAR`;
 # `${env:VAR}`, `${workspaceFolder}`, `${input:…}`.

@@ -19,9 +19,9 @@ from typing import Any, Literal
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from agentflow import config_checks, config_messages, documents, expansion, secrets_env
 from agentflow.config import Config, Environment
 from agentflow.paths import default_data_dir
+from agentflow.settings import checks, documents, expansion, messages, secrets_env
 
 Loc = tuple[str | int, ...]
 _SERVER_KEYS = ("mcpServers", "mcp_servers", "servers")
@@ -71,7 +71,7 @@ class Reading:
         self, loc: Loc, message: str, fix: str, severity: Literal["error", "warning"] = "error", line: int | None = None
     ) -> None:
         """Note a problem at `loc`, at the variable's name if the environment put the value there."""
-        path = config_messages.dotted(loc)
+        path = messages.dotted(loc)
         if _has(self.overrides, loc):
             words = itertools.takewhile(lambda step: isinstance(step, str), loc)
             name = "AGENTFLOW_" + "__".join(map(str, words)).upper().replace("MCPSERVERS", "MCP_SERVERS", 1)
@@ -165,13 +165,13 @@ def runs_agentflow(entry: Mapping[str, Any]) -> bool:
 
 def _leave_out_foreign(data: dict[str, Any], reading: Reading) -> None:
     fix = "nothing to do, or move the servers into agentflow.yaml with `agentflow import`"
-    for key in [key for key in data if not config_messages.known((), key)]:
+    for key in [key for key in data if not messages.known((), key)]:
         reading.report((key,), "means nothing to AgentFlow and is left out", fix, "warning")
         del data[key]
     servers = data.get("mcpServers")
     for name, entry in servers.items() if isinstance(servers, dict) else ():
         own = list(entry) if isinstance(entry, dict) else []
-        for key in [key for key in own if not config_messages.known(("mcpServers", name), key)]:
+        for key in [key for key in own if not messages.known(("mcpServers", name), key)]:
             loc = ("mcpServers", name, key)
             reading.report(loc, "means nothing to AgentFlow and is left out", fix, "warning")
             del entry[key]
@@ -208,7 +208,7 @@ def _expand(value: Any, loc: Loc, variables: Mapping[str, str], reading: Reading
         return {key: _expand(item, (*loc, key), variables, reading) for key, item in value.items()}
     if isinstance(value, list):
         return [_expand(item, (*loc, index), variables, reading) for index, item in enumerate(value)]
-    config_checks.literal_secret(loc, value, reading.report)
+    checks.literal_secret(loc, value, reading.report)
     if not isinstance(value, str):
         return value
     expanded = expansion.expand(value, variables)
@@ -255,7 +255,7 @@ def _override(data: dict[str, Any], variables: Mapping[str, str], reading: Readi
     """Put the `AGENTFLOW_*` variables over the file's values."""
     ours = {name: value for name, value in variables.items() if name.upper().startswith("AGENTFLOW_")}
     for name in ours:
-        near = config_messages.near_variable(name)
+        near = messages.near_variable(name)
         if near:
             reading.problems.append(
                 Problem(f"environment ({name})", 0, "", "sets nothing", f"did you mean {near}?", "warning")
@@ -296,11 +296,11 @@ def _validate(data: dict[str, Any], reading: Reading) -> None:
     except ValidationError as errors:
         found = errors.errors(include_url=False, include_input=False)
         for error in found:
-            message, fix = config_messages.explain(error)
+            message, fix = messages.explain(error)
             reading.report(error["loc"], message, fix)
         reading.usable = _without(data, {error["loc"] for error in found})
     if reading.usable is not None:
-        config_checks.across(reading.usable, reading.report, reading.environ)
+        checks.across(reading.usable, reading.report, reading.environ)
 
 
 def _without(data: dict[str, Any], locs: set[Loc]) -> Config | None:

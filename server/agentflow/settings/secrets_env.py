@@ -11,8 +11,8 @@ import os
 import re
 from pathlib import Path
 
-from agentflow.atomic import write_atomically
 from agentflow.paths import private_dir
+from agentflow.settings.atomic import write_atomically
 
 FILE = "secrets.env"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

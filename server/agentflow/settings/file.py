@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from agentflow.config import Config
-from agentflow.config_reading import Problem, Reading, data_dir_named_by, read
 from agentflow.errors import ConfigError
 from agentflow.paths import default_data_dir
-from agentflow.secrets_env import FILE as SECRETS
+from agentflow.settings.reading import Problem, Reading, data_dir_named_by, read
+from agentflow.settings.secrets_env import FILE as SECRETS
 
 __all__ = ["Problem", "Watch", "check", "effective", "find", "glance", "load", "schema"]
 

@@ -20,15 +20,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agentflow import client_files, documents, secrets_env
-from agentflow.atomic import write_atomically
-from agentflow.client_edits import replace_servers
-from agentflow.client_entries import SECRET_VALUE, LeftBehind, translate
-from agentflow.client_files import CLIENTS, Place
-from agentflow.config_checks import SECRET_NAME
-from agentflow.config_reading import runs_agentflow
+from agentflow.clients import files
+from agentflow.clients.edits import replace_servers
+from agentflow.clients.entries import SECRET_VALUE, LeftBehind, translate
+from agentflow.clients.files import CLIENTS, Place
 from agentflow.errors import ConfigError
 from agentflow.paths import private_dir
+from agentflow.settings import documents, secrets_env
+from agentflow.settings.atomic import write_atomically
+from agentflow.settings.checks import SECRET_NAME
+from agentflow.settings.reading import runs_agentflow
 
 ENTRY = "agentflow"
 BACKUPS = "backups"
@@ -77,7 +78,7 @@ def plan(client: str | None, world: Surroundings) -> Import:
     """Work out an import without writing anything.
 
     Args:
-        client: one of `client_files.CLIENTS`; None takes all of them.
+        client: one of `files.CLIENTS`; None takes all of them.
 
     Raises:
         ConfigError: `agentflow.yaml` is there and cannot be read, or `client` is none.
@@ -108,7 +109,7 @@ def plan(client: str | None, world: Surroundings) -> Import:
 
 def _by_file(client: str | None, world: Surroundings) -> Iterator[list[Place]]:
     groups: dict[Path, list[Place]] = {}
-    for place in client_files.places(client, world.cwd, world.environ, world.platform):
+    for place in files.places(client, world.cwd, world.environ, world.platform):
         if place.path.is_file() and place.path.resolve() != world.config.resolve():
             groups.setdefault(place.path, []).append(place)
     yield from groups.values()
@@ -148,7 +149,7 @@ class _Collected:
     def place(self, place: Place, text: str, change: Change) -> str:
         """`text` with the servers at `place` replaced by the one entry; as it was when none can be moved."""
         moved, keep = [], []
-        for name, entry in client_files.servers(place, text).items():
+        for name, entry in files.servers(place, text).items():
             if isinstance(entry, dict) and runs_agentflow(entry):
                 continue
             try:

@@ -1,0 +1,1 @@
+"""The configuration files of MCP clients: read, moved behind the gateway, and put back byte for byte."""
