@@ -7,10 +7,8 @@ obligations := {
 	"redact": data.settings.redact,
 	"rehydrate": rehydrate,
 	"approval": approval,
-	"rate_class": rate_class,
 	"max_result_bytes": max_result_bytes,
 	"cache_ttl": cache_ttl,
-	"log_level": "info",
 }
 
 # Real values for PII tokens go to trusted servers, and where a rule says so. The gateway's own tools never
@@ -43,16 +41,6 @@ prompts contains ask.prompt if {
 }
 
 # Where several rules set a bound, the smallest counts.
-default rate_class := "default"
-
-rate_class := least(rate_classes) if count(rate_classes) > 0
-
-rate_classes contains value if {
-	some name in covering
-	value := data.settings.rules[name].rate_class
-	concerns(data.settings.rules[name])
-}
-
 default max_result_bytes := null
 
 max_result_bytes := least(result_bounds) if count(result_bounds) > 0

@@ -60,8 +60,6 @@ def test_a_record_says_who_did_what_and_what_was_decided() -> None:
         injection_score=0.6,
         taint={"untrusted"},
         redacted={"EMAIL": 2},
-        bytes_in=10,
-        bytes_out=20,
         parent="p1",
         client={"name": "inspector", "version": "1", "title": "no"},
     )
@@ -89,7 +87,7 @@ def test_a_record_says_who_did_what_and_what_was_decided() -> None:
     }
     assert built["stages"][1] == ["redact", "outbound", "tools/call", "changed", 30, {"EMAIL": 2}]
     assert built["findings"] == [["override", 0.6, "/content/0", "ignore…"]]
-    assert (built["taint"], built["redacted"], built["bytes"]) == (["untrusted"], {"EMAIL": 2}, [10, 20])
+    assert (built["taint"], built["redacted"]) == (["untrusted"], {"EMAIL": 2})
     assert (built["parent"], built["events"], built["client"]) == (
         "p1",
         [{"event": "turn", "n": 1}],

@@ -21,17 +21,15 @@ def test_a_full_decision_is_typed() -> None:
                 "redact": ["PHONE", "EMAIL"],
                 "rehydrate": ["*"],
                 "approval": ASK,
-                "rate_class": "slow",
                 "max_result_bytes": 10,
                 "cache_ttl": 1.5,
-                "log_level": "debug",
             },
         },
         "rev",
     )
     assert decision.allow
     assert decision.reasons == (("a", "A"), ("b", "B"))
-    assert decision.obligations == Obligations(("EMAIL", "PHONE"), ("*",), ASK, "slow", 10, 1.5, "debug")
+    assert decision.obligations == Obligations(("EMAIL", "PHONE"), ("*",), ASK, 10, 1.5)
     assert decision.revision == "rev"
 
 
@@ -68,11 +66,9 @@ def test_what_is_left_out_takes_the_safe_default() -> None:
         {"allow": True, "obligations": {"approval": {**ASK, "ttl": "60"}}},
         {"allow": True, "obligations": {"approval": {**ASK, "who": "cfo"}}},
         {"allow": True, "obligations": {"approval": {**ASK, "prompt": 1}}},
-        {"allow": True, "obligations": {"rate_class": ""}},
         {"allow": True, "obligations": {"max_result_bytes": -1}},
         {"allow": True, "obligations": {"max_result_bytes": True}},
         {"allow": True, "obligations": {"cache_ttl": "1"}},
-        {"allow": True, "obligations": {"log_level": "loud"}},
     ],
 )
 def test_anything_else_is_refused(value: Any) -> None:

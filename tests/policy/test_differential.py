@@ -24,7 +24,7 @@ RULES = {
     "a": {"servers": ["pay*"], "tools": ["r*"], "effect": "deny", "except_roles": ["admin"], "why": "w"},
     "b": {"servers": ["vault"], "only_roles": ["admin"]},
     "c": {"servers": ["mail"], "tools": ["send"], "effect": "approve", "ttl": 60},
-    "d": {"servers": ["crm"], "rehydrate": ["EMAIL"], "max_result_bytes": 1000, "rate_class": "x"},
+    "d": {"servers": ["crm"], "rehydrate": ["EMAIL"], "max_result_bytes": 1000},
     "e": {"effect": "allow", "roles": ["viewer"], "prompts": ["*"]},
     "f": {"tools": ["read*"], "cache_ttl": 5, "max_result_bytes": 200},
 }

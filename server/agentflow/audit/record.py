@@ -33,7 +33,7 @@ def of(call: Call, events: Sequence[JSON] = ()) -> JSON:
         `{"kind": "call", "id", "time" (epoch seconds, of the start), "principal": {"id", "kind", "roles", "tenant",
         "auth"}, "session" (hashed), "surface", "server", "name", "target", "arguments", "decision": {"allow",
         "reasons", "obligations", "revision"}, "pii", "findings", "taint", "rehydrated", "redacted", "stages":
-        [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros", "bytes": [in, out],
+        [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros",
         …}`; members that say nothing are left out.
     """
     known = call.definition is not None or call.upstream is not GATEWAY
@@ -54,7 +54,6 @@ def of(call: Call, events: Sequence[JSON] = ()) -> JSON:
         "server": call.upstream.name,
         "outcome": call.outcome,
         "micros": _micros(call),
-        "bytes": [call.bytes_in, call.bytes_out],
         "transport": call.transport,
         "protocol": call.protocol,
         "decision": _decision(call.decision),
@@ -131,7 +130,6 @@ def _decision(decision: Decision | None) -> JSON | None:
     if owed.approval is not None:
         obligations["approval"] = owed.approval
     for name, value, usual in (
-        ("rate_class", owed.rate_class, "default"),
         ("max_result_bytes", owed.max_result_bytes, None),
         ("cache_ttl", owed.cache_ttl, 0),
     ):

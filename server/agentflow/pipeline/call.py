@@ -113,10 +113,8 @@ class Obligations:
     redact: tuple[str, ...] = ("*",)  # PII types turned into tokens in what goes to the client
     rehydrate: tuple[str, ...] = ()  # PII types whose tokens become values in what goes to the upstream
     approval: JSON | None = None  # {"who": str, "ttl": seconds, "prompt": str}
-    rate_class: str = "default"
     max_result_bytes: int | None = None
     cache_ttl: float = 0.0  # seconds a read-only answer may be reused for the same principal
-    log_level: str = "info"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,8 +175,6 @@ class Call:
     started_ns: int = field(default_factory=time.perf_counter_ns)
     outcome: str = ""  # "ok", "tool_error", or the `kind` of the error
     error_code: int | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
 
 
 @dataclass(slots=True)

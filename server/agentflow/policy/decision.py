@@ -12,7 +12,6 @@ from agentflow.pipeline.call import JSON, Decision, Obligations
 
 ENTRYPOINT = "agentflow/decision"
 FAULTS = frozenset({"policy_undefined", "policy_wrong_type", "policy_error", "policy_timeout"})
-_LOG_LEVELS = frozenset({"debug", "info", "warning", "error"})
 _PII_TYPE = re.compile(r"\*|[A-Z][A-Z0-9_]*")
 
 
@@ -47,22 +46,15 @@ def parse(value: Any, revision: str) -> Decision:
 
 
 def _obligations(value: Any) -> Obligations:
-    known = {"redact", "rehydrate", "approval", "rate_class", "max_result_bytes", "cache_ttl", "log_level"}
+    known = {"redact", "rehydrate", "approval", "max_result_bytes", "cache_ttl"}
     body = _object(value, "obligations", known=known)
-    rate_class, log_level = body.get("rate_class", "default"), body.get("log_level", "info")
-    if not isinstance(rate_class, str) or not rate_class:
-        raise WrongType("obligations.rate_class is not a name")
-    if log_level not in _LOG_LEVELS:
-        raise WrongType(f"obligations.log_level is none of {', '.join(sorted(_LOG_LEVELS))}")
     size = body.get("max_result_bytes")
     return Obligations(
         redact=_types(body.get("redact", ["*"]), "obligations.redact"),
         rehydrate=_types(body.get("rehydrate", []), "obligations.rehydrate"),
         approval=_approval(body.get("approval")),
-        rate_class=rate_class,
         max_result_bytes=None if size is None else int(_number(size, "obligations.max_result_bytes")),
         cache_ttl=_number(body.get("cache_ttl", 0), "obligations.cache_ttl"),
-        log_level=log_level,
     )
 
 

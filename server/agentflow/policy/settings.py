@@ -41,7 +41,6 @@ class Rule(Section):
     why: str | None = None
     ttl: Annotated[float, Field(gt=0)] | None = None
     rehydrate: list[PiiType] | None = None
-    rate_class: Annotated[str, Field(min_length=1)] | None = None
     max_result_bytes: Annotated[int, Field(gt=0)] | None = None
     cache_ttl: Annotated[float, Field(ge=0)] | None = None
 

@@ -9,7 +9,7 @@ import pytest
 from agentflow.config import LimitsConfig
 from agentflow.errors import LimitExceeded
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import Call, Direction, Message, Session
+from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session
 from agentflow.pipeline.stages.limit import Limit
 
 ADA, BOB = Principal("ada"), Principal("bob")
@@ -48,14 +48,19 @@ def test_depth_ten_thousand_is_refused_without_recursion() -> None:
         Limit(LimitsConfig())(*made(params=nested(10_000)))
 
 
-def test_a_large_request_is_refused_whether_its_bytes_were_counted_or_not() -> None:
+def test_a_large_request_is_refused() -> None:
     limit = Limit(LimitsConfig(max_body=1000))
     with pytest.raises(LimitExceeded, match="1000 bytes"):
         limit(*made(params={"text": "x" * 1001}))
-    call, message = made()
-    call.bytes_in = 1001
-    with pytest.raises(LimitExceeded):
-        limit(call, message)
+
+
+def test_a_result_is_held_to_the_bound_that_policy_sets() -> None:
+    limit = Limit(LimitsConfig())
+    call, _ = made()
+    call.decision = Decision(True, obligations=Obligations(max_result_bytes=100))
+    limit(call, Message(call.surface, Direction.OUTBOUND, {"content": [{"type": "text", "text": "x" * 40}]}))
+    with pytest.raises(LimitExceeded, match="100 bytes"):
+        limit(call, Message(call.surface, Direction.OUTBOUND, {"content": [{"type": "text", "text": "x" * 100}]}))
 
 
 def test_concurrency_is_limited_per_principal_and_given_back() -> None:

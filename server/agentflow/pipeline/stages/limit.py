@@ -1,12 +1,13 @@
 """limit: how deep, how large, how many at once and how often one caller may ask.
 
 Every refusal says which limit it was and, where waiting helps, for how long (`retry_after`, seconds). It looks at
-requests and at what clients answer in the middle of one (those only for depth and size), never at results: their
-size is bounded where they are read.
+requests, at what clients answer in the middle of one (those only for depth and size), and at results where the
+decision bounds their size (`max_result_bytes`); the general bound on results is kept where they are read.
 """
 
 from __future__ import annotations
 
+import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -26,7 +27,7 @@ class Limit:
 
     name: ClassVar[str] = "limit"
     kind: ClassVar[Literal["validator", "mutator"]] = "validator"
-    directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
+    directions: ClassVar[frozenset[Direction]] = frozenset(Direction)
 
     def __init__(self, config: LimitsConfig, clock: Callable[[], float] = time.monotonic) -> None:
         self._config = config
@@ -41,7 +42,9 @@ class Limit:
         Raises:
             LimitExceeded: too deep, too large, too many at once, or too often.
         """
-        self._measure(call, message.body)
+        if message.direction is Direction.OUTBOUND:
+            return _bounded(call, message)
+        self._measure(message.body)
         if message.surface == call.surface and call.id not in self._running:
             key = call.principal.key
             self._admit(key)
@@ -61,11 +64,9 @@ class Limit:
         else:
             del self._per_principal[key]
 
-    def _measure(self, call: Call, body: dict[str, Any]) -> None:
+    def _measure(self, body: dict[str, Any]) -> None:
         limits = self._config
-        # Nothing measured the bytes where no bytes came (calls of flow tools): text is counted instead.
-        size = max(call.bytes_in, _measured(body, limits.max_depth))
-        if size > limits.max_body:
+        if _measured(body, limits.max_depth) > limits.max_body:
             raise LimitExceeded(
                 f"The request is larger than {limits.max_body} bytes", limit="max_body", max=limits.max_body
             )
@@ -107,6 +108,20 @@ class Limit:
                 max=rate,
                 retry_after=round(wait, 3),
             )
+
+
+def _bounded(call: Call, message: Message) -> Note:
+    bound = call.decision.obligations.max_result_bytes if call.decision else None
+    if bound is None or message.surface != call.surface:
+        return PASS
+    if len(json.dumps(message.body, ensure_ascii=False).encode("utf-8", "replace")) > bound:
+        raise LimitExceeded(
+            f"The result is larger than the {bound} bytes that policy allows here",
+            fix="ask for less, or have the administrator raise max_result_bytes",
+            limit="max_result_bytes",
+            max=bound,
+        )
+    return PASS
 
 
 def _measured(body: Any, max_depth: int) -> int:
