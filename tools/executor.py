@@ -12,15 +12,19 @@ from agentflow.flow import service
 from agentflow.flow.types import Action, ExecutorOutput
 
 
-@tool(annotations={"title": "Executor", "readOnlyHint": False, "destructiveHint": True, "openWorldHint": True})
+@tool(
+    # Not a docstring: to read one, FastMCP imports griffe, 2 MB.
+    description=(
+        "Check each action against its tool's input schema, call the tool, and report success or failure per action."
+        "\n\n"
+        "Every call goes through the gateway's whole pipeline. A failed action does not stop the others."
+    ),
+    annotations={"title": "Executor", "readOnlyHint": False, "destructiveHint": True, "openWorldHint": True},
+)
 async def executor(
     actions: Annotated[list[Action], Field(min_length=1, max_length=50, description="Calls to make, in order.")],
     ctx: Context,
 ) -> ExecutorOutput:
-    """Check each action against its tool's input schema, call the tool, and report success or failure per action.
-
-    Every call goes through the gateway's whole pipeline. A failed action does not stop the others.
-    """
     await ctx.report_progress(0, len(actions), f"{len(actions)} actions")
     outcome = await service.execute(actions)
     await ctx.report_progress(len(actions), len(actions), "done")

@@ -12,13 +12,16 @@ from agentflow.flow.memory import Memory
 from agentflow.flow.types import PlannerOutput
 
 
-@tool(annotations={"title": "Planner", "readOnlyHint": True, "openWorldHint": False})
+@tool(
+    # Not a docstring: to read one, FastMCP imports griffe, 2 MB.
+    description=(
+        "Choose the next sub-goal, the tool for it and complete arguments, from the tools you may call.\n\n"
+        "Calls nothing. `selected_tool` is null when no (further) call is needed or possible."
+    ),
+    annotations={"title": "Planner", "readOnlyHint": True, "openWorldHint": False},
+)
 async def planner(
     query: Annotated[str, Field(min_length=1, max_length=20_000, description="The question or task.")],
     memory: Annotated[Memory | None, Field(description="What an earlier turn left; omit for a first step.")] = None,
 ) -> PlannerOutput:
-    """Choose the next sub-goal, the tool for it and complete arguments, from the tools you may call.
-
-    Calls nothing. `selected_tool` is null when no (further) call is needed or possible.
-    """
     return await service.plan(query, memory)

@@ -12,7 +12,15 @@ from agentflow.flow import service
 from agentflow.flow.types import Solution
 
 
-@tool(annotations={"title": "Solver", "readOnlyHint": False, "destructiveHint": True, "openWorldHint": True})
+@tool(
+    # Not a docstring: to read one, FastMCP imports griffe, 2 MB.
+    description=(
+        "Answer a question with the tools you may call, and with evidence for the answer.\n\n"
+        "Writes (create, send, delete …) only if the question asks for it. "
+        "`status` is `escalated`, with a reason, where\nno answer could be had; the answer is then empty."
+    ),
+    annotations={"title": "Solver", "readOnlyHint": False, "destructiveHint": True, "openWorldHint": True},
+)
 async def solver(
     query: Annotated[str, Field(min_length=1, max_length=20_000, description="The question or task.")],
     ctx: Context,
@@ -24,12 +32,6 @@ async def solver(
         dict[str, Any] | None, Field(description='Facts you bring along, by name, e.g. {"customer_id": "C-1"}.')
     ] = None,
 ) -> Solution:
-    """Answer a question with the tools you may call, and with evidence for the answer.
-
-    Writes (create, send, delete …) only if the question asks for it. `status` is `escalated`, with a reason, where
-    no answer could be had; the answer is then empty.
-    """
-
     async def progress(turn: int, of: int, message: str) -> None:
         await ctx.report_progress(turn, of, message)
 

@@ -19,13 +19,22 @@ from agentflow.errors import ConfigError
 from agentflow.pipeline.call import JSON
 from agentflow.policy import engine as engine_module
 from agentflow.policy.engine import Engine, check
-from agentflow.policy.evaluator import Evaluator, Program
+from agentflow.policy.evaluator import Program
+from agentflow.policy.process import RegoProcess
 
 Write = Callable[..., PolicyConfig]
 
 
+@pytest.fixture(params=["process", "thread"])
+def place(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where bundles are evaluated in the test, whatever their text says."""
+    where: str = request.param
+    monkeypatch.setattr(engine_module, "bounded", lambda modules, data: where == "thread")
+    return where
+
+
 @pytest.fixture
-def started() -> Iterator[Callable[[PolicyConfig], Engine]]:
+def started(place: str) -> Iterator[Callable[[PolicyConfig], Engine]]:
     engines: list[Engine] = []
 
     def start(config: PolicyConfig) -> Engine:
@@ -38,7 +47,8 @@ def started() -> Iterator[Callable[[PolicyConfig], Engine]]:
 
 
 Start = Callable[[PolicyConfig], Engine]
-SLOW = "count([1 | some i in numbers.range(1, 4000); some j in numbers.range(1, 4000); i + j < 0]) == 0"
+# A few seconds: nothing can end it before its time in a thread of the tests' own process.
+SLOW = "count([1 | some i in numbers.range(1, 1000); some j in numbers.range(1, 1000); i + j < 0]) == 0"
 
 
 @pytest.mark.parametrize(
@@ -52,6 +62,7 @@ SLOW = "count([1 | some i in numbers.range(1, 4000); some j in numbers.range(1, 
         ('decision := {"allow": "true"}', "policy_wrong_type"),
         ('decision := {"allow": true, "obligations": {"unheard_of": 1}}', "policy_wrong_type"),
         ('decision := {"allow": to_number(input.text) > 1}', "policy_error"),
+        ('decision := {"allow": true, "obligations": {"cache_ttl": 1e999}}', "policy_error"),
         ('decision := {"allow": true} if not to_number(input.text) > 1', "policy_error"),
         ('decision := {"allow": true} if input.text\ndecision := {"allow": false} if input.text', "policy_error"),
     ],
@@ -72,24 +83,33 @@ def test_a_slow_policy_denies_in_time_and_the_next_question_is_answered(bundle: 
     assert engine.decide({"slow": False}).allow
 
 
-def test_a_backtracking_pattern_is_stopped(bundle: Write, started: Start) -> None:
-    engine = started(bundle('decision := {"allow": true} if not regex.match("(a+)+$", input.text)', timeout=0.2))
+def test_a_backtracking_pattern_is_stopped(bundle: Write) -> None:
+    engine = Engine(bundle('decision := {"allow": true} if not regex.match("(a+)+$", input.text)', timeout=0.2))
     assert engine.decide({"text": "a" * 60 + "!"}).reasons[0][0] == "policy_timeout"
     assert engine.decide({"text": "b"}).allow
+    engine.close()
 
 
+def _child(engine: Engine) -> subprocess.Popen[bytes]:
+    evaluator = engine._active._evaluator
+    assert isinstance(evaluator, RegoProcess)
+    assert evaluator._process is not None
+    return evaluator._process._child
+
+
+@pytest.mark.parametrize("place", ["process"], indirect=True)
 def test_an_engine_that_is_killed_denies_once_and_comes_back(bundle: Write, started: Start) -> None:
     engine = started(bundle('decision := {"allow": true} if input.n'))
     assert engine.decide({"n": 1}).allow
-    process = engine._active._evaluator._process
-    assert process is not None
-    process._child.kill()
-    process._child.wait()
+    child = _child(engine)
+    child.kill()
+    child.wait()
     crashed = engine.decide({"n": 2})
     assert crashed.reasons[0][0] == "policy_error"
     assert engine.decide({"n": 2}).allow, "a crash is not remembered as a decision"
 
 
+@pytest.mark.usefixtures("place")
 def test_a_closed_engine_denies(bundle: Write) -> None:
     engine = Engine(bundle('decision := {"allow": true} if input.n'))
     engine.close()
@@ -123,7 +143,7 @@ def test_the_policy_sees_the_value_and_not_a_mangled_one(bundle: Write, started:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(-1e308, 1e308) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
@@ -138,15 +158,21 @@ def test_no_input_crashes_the_engine(hostile: Engine, value: Any) -> None:
     assert codes <= {"policy_undefined"}
 
 
-@pytest.fixture(scope="module")
-def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+@pytest.fixture(scope="module", params=["process", "thread"])
+def hostile(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Engine]:
     folder = tmp_path_factory.mktemp("hostile")
     (folder / "p.rego").write_text(
         'package agentflow\n\nimport rego.v1\n\ndecision := {"allow": true} if input.v == input.v\n'
     )
-    engine = Engine(PolicyConfig(bundle=folder))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(engine_module, "bounded", lambda modules, data: request.param == "thread")
+        engine = Engine(PolicyConfig(bundle=folder))
     yield engine
     engine.close()
+
+
+def test_a_number_too_large_for_the_engine_denies(hostile: Engine) -> None:
+    assert hostile.decide({"v": 1.7976931348623157e308}).reasons[0][0] == "policy_error"
 
 
 def test_deep_input_does_not_crash_the_engine(hostile: Engine) -> None:
@@ -159,13 +185,14 @@ def test_deep_input_does_not_crash_the_engine(hostile: Engine) -> None:
 def test_equal_questions_are_asked_once(bundle: Write, started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = started(bundle('decision := {"allow": true} if input.call.tool == "x"'))
     asked: list[bytes] = []
-    real = Evaluator.ask
+    evaluator = engine._active._evaluator
+    real = evaluator.ask
 
-    def counting(self: Evaluator, entrypoint: str, document: bytes, timeout: float) -> bytes:
+    def counting(entrypoint: str, document: bytes, timeout: float) -> bytes:
         asked.append(document)
-        return real(self, entrypoint, document, timeout)
+        return real(entrypoint, document, timeout)
 
-    monkeypatch.setattr(Evaluator, "ask", counting)
+    monkeypatch.setattr(evaluator, "ask", counting)
     question: JSON = {"call": {"tool": "x", "arguments": {"n": 1}}, "time": {"hour": 1}}
     assert engine.known(question) is None
     assert engine.decide(question).allow
@@ -187,6 +214,7 @@ def test_the_cache_is_bounded_and_can_be_off(bundle: Write, started: Start) -> N
     assert off.known({"n": 1}) is None
 
 
+@pytest.mark.usefixtures("place")
 def test_a_bundle_that_does_not_compile_is_refused_with_file_and_line(bundle: Write) -> None:
     with pytest.raises(ConfigError) as caught:
         Engine(bundle('decision := {"allow": true}\n\nother := [1, 2\n'))
@@ -194,15 +222,18 @@ def test_a_bundle_that_does_not_compile_is_refused_with_file_and_line(bundle: Wr
     assert caught.value.data["problems"]
 
 
+OUT_OF_BOUNDS = 'decision := {"allow": true} if regex.match("a", input.text)'
 CRASHING = '{name} if {{\n data.agentflow.inner with input as {{"k": "a"}}\n}}'  # regopy 1.5.2 aborts over this
 INNER = 'inner if glob.match("a", null, input.k)\n'
 
 
+@pytest.mark.usefixtures("place")
 def test_a_policy_over_which_the_compiler_crashes_is_refused_and_the_gateway_lives(bundle: Write) -> None:
     report = check(bundle(INNER + CRASHING.format(name='decision := {"allow": true}')).bundle)
     assert "crashed" in report.problems[0]
 
 
+@pytest.mark.usefixtures("place")
 def test_tests_over_which_the_compiler_crashes_are_told_from_the_policy(bundle: Write) -> None:
     report = check(bundle(INNER + 'decision := {"allow": true}', tests=CRASHING.format(name="test_a")).bundle)
     assert "in the tests" in report.problems[0]
@@ -290,16 +321,16 @@ async def test_decide_soon_answers_in_order(bundle: Write, started: Start) -> No
 
 def test_the_policy_process_sees_no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENTFLOW_SECRET", "canary")
-    evaluator = Evaluator(Program({"p.rego": "package p\n\nx := opa.runtime().env\n"}, {}, ("p/x",)))
+    evaluator = RegoProcess(Program({"p.rego": "package p\n\nx := opa.runtime().env\n"}, {}, ("p/x",)))
     assert b"canary" not in evaluator.ask("p/x", b"{}", 5)
     evaluator.close()
 
 
+@pytest.mark.parametrize("place", ["process"], indirect=True)
+@pytest.mark.usefixtures("place")
 def test_the_policy_process_ends_with_the_engine(bundle: Write) -> None:
     engine = Engine(bundle())
-    process = engine._active._evaluator._process
-    assert process is not None
-    pid = process._child.pid
+    pid = _child(engine).pid
     os.kill(pid, 0)
     engine.close()
     with pytest.raises(ProcessLookupError):
@@ -328,7 +359,7 @@ def test_the_default_bundle_decides_with_ten_thousand_entries_of_data() -> None:
 
 
 def test_nothing_of_the_worker_is_left_when_the_gateway_is_killed(bundle: Write, tmp_path: Any) -> None:
-    bundle()
+    bundle(OUT_OF_BOUNDS)
     code = (
         "import sys; from pathlib import Path; from agentflow.config import PolicyConfig; "
         "from agentflow.policy.engine import Engine; e = Engine(PolicyConfig(bundle=Path(sys.argv[1]))); "

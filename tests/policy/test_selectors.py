@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from agentflow.config import PolicyConfig
 from agentflow.paths import shipped
 from agentflow.policy.bundle import read_bundle
-from agentflow.policy.evaluator import Evaluator, Program
+from agentflow.policy.evaluator import Program
+from agentflow.policy.process import RegoProcess
 from agentflow.policy.selectors import MATCH, Selectors
 
 ASK = """package agentflow
@@ -50,7 +51,7 @@ def test_python_and_rego_agree_on_what_covers_a_name(
 ) -> None:
     selectors = Selectors(rules)
     match = (shipped("policies") / MATCH).read_text()
-    evaluator = Evaluator(Program({"m.rego": match, "p.rego": ASK}, {"settings": rules}, ("agentflow/probe",)))
+    evaluator = RegoProcess(Program({"m.rego": match, "p.rego": ASK}, {"settings": rules}, ("agentflow/probe",)))
     try:
         for kind, server, tool in names:
             call = {"kind": kind, "server": server, "tool": tool}

@@ -28,12 +28,13 @@ from agentflow.guard.normalise import View, suspicious, views
 from agentflow.pipeline.call import Finding
 
 Surface = Literal["result", "description"]
+SURFACES: tuple[Surface, ...] = ("result", "description")
 
 _WINDOW = 800  # characters within which rules of different categories add up
 _PER_PATTERN = 32  # matches of one pattern in one view that are kept
 _ABOUT_CAP = 0.6  # what a quotation in a text about injection is worth: flagged, not blocked
 _KEPT = 20  # findings of one text that are reported
-_GAP = r"""(?:[\s_*"'\x60~:;,.!?|\\/>#()\[\]{}+=<-]{1,12})"""
+_GAP = r"""(?:[\s_*"'\x60~:;,.!?|\\/>#()\[\]{}+=<-]+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,29 +154,58 @@ class _Hit:
     end: int
 
 
-class _Matcher:
-    """All patterns of one surface behind one prefilter (FilteredRE2: literals first, then only what can match)."""
+class _Filter:
+    """All patterns of both surfaces behind one prefilter (FilteredRE2: literals first, then only what can match).
+
+    The surfaces have most patterns in common, and each pattern takes some 30 KB.
+    """
 
     # Found with every scan; an automaton that gave up would not report it.
     _SENTINEL = b"\n~~end~of~text~~"
 
-    def __init__(self, ruleset: Iterable[Rule]) -> None:
+    def __init__(self, patterns: Iterable[str]) -> None:
         self._filter = re2.Filter()
-        self._patterns: list[tuple[Rule, Any, Any]] = []
-        for rule in ruleset:
-            unless = re2.compile(rule.unless.encode(), _options(rule.unless)) if rule.unless else None
-            for pattern in rule.patterns:
-                index = self._filter.Add(pattern.encode(), _options(pattern))
-                self._patterns.append((rule, self._filter.re(index), unless))
+        self.index = {pattern: self._filter.Add(pattern.encode(), _options(pattern)) for pattern in patterns}
         self._sentinel = self._filter.Add(re2.escape(self._SENTINEL))
         self._filter.Compile()
 
-    def matching(self, data: bytes) -> list[int]:
+    def compiled(self, index: int) -> Any:
+        return self._filter.re(index)
+
+    def matching(self, data: bytes) -> Iterable[int]:
         """Indices of the patterns that match somewhere in `data`; every one if the automaton gave up."""
-        found = self._filter.Match(data + self._SENTINEL) or ()
+        found: list[int] = self._filter.Match(data + self._SENTINEL) or []
         if self._sentinel not in found:
-            return list(range(len(self._patterns)))
-        return [i for i in found if i != self._sentinel]
+            return self.index.values()
+        found.remove(self._sentinel)
+        return found
+
+
+@cache
+def _shared() -> tuple[_Filter, dict[Surface, tuple[Rule, ...]]]:
+    """The filter and the rules by surface. Their examples, and the files they were read from, are let go."""
+    kept = {surface: tuple(replace(rule, positive=(), negative=()) for rule in rules(surface)) for surface in SURFACES}
+    _documents.cache_clear()
+    return _Filter(dict.fromkeys(p for ruleset in kept.values() for rule in ruleset for p in rule.patterns)), kept
+
+
+class _Matcher:
+    """The patterns of one surface, by their index in the filter."""
+
+    def __init__(self, surface: Surface) -> None:
+        self._filter, kept = _shared()
+        self._patterns: dict[int, tuple[Rule, Any, Any]] = {}
+        for rule in kept[surface]:
+            unless = re2.compile(rule.unless.encode(), _options(rule.unless)) if rule.unless else None
+            for pattern in rule.patterns:
+                index = self._filter.index[pattern]
+                if index in self._patterns:
+                    raise ValueError(f"injection rules {self._patterns[index][0].id} and {rule.id} share a pattern")
+                self._patterns[index] = (rule, self._filter.compiled(index), unless)
+
+    def matching(self, data: bytes) -> list[int]:
+        """Indices of the surface's patterns that match somewhere in `data`; every one if the automaton gave up."""
+        return [index for index in self._filter.matching(data) if index in self._patterns]
 
     def hits(self, view: View) -> Iterator[_Hit]:
         """Every match in one view, at most `_PER_PATTERN` of each pattern."""
@@ -289,8 +319,7 @@ class _RuleDetector:
     """What both detectors share: scan every view, then weigh."""
 
     def __init__(self, surface: Surface) -> None:
-        self.rules = rules(surface)
-        self._matcher = _Matcher(self.rules)
+        self._matcher = _Matcher(surface)
 
     def clean(self, texts: str) -> bool:
         return not suspicious(texts) and not self._matcher.matching(texts.lower().encode())

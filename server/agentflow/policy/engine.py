@@ -20,9 +20,12 @@ import orjson
 from agentflow.config import PolicyConfig
 from agentflow.errors import ConfigError
 from agentflow.pipeline.call import JSON, Decision
+from agentflow.policy.bounded import bounded
 from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused
 from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, is_fault, parse
-from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault
+from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault, Program
+from agentflow.policy.inside import RegoThread
+from agentflow.policy.process import RegoProcess
 from agentflow.policy.projection import Path as InputPath
 
 _TEST_TIMEOUT = 10.0  # seconds for one test of a bundle
@@ -72,7 +75,7 @@ def check(bundle: Path | None = None, data: JSON | None = None) -> Report:
 
 
 class _Active:
-    """One bundle in use, with its process and its cache of decisions."""
+    """One bundle in use, with its evaluator and its cache of decisions."""
 
     def __init__(self, config: PolicyConfig) -> None:
         self.bundle = read_bundle(config)
@@ -167,7 +170,7 @@ class Engine:
             return _inexpressible(active.bundle.revision)
 
     def decide(self, document: JSON) -> Decision:
-        """Return the decision for this input. Waits for the Rego process at most `timeout` seconds."""
+        """Return the decision for this input. Waits for the policy at most `timeout` seconds."""
         while True:
             active = self._active
             try:
@@ -176,7 +179,7 @@ class Engine:
                 return _inexpressible(active.bundle.revision)
             decision = active.known(key) or active.evaluate(key)
             if active is self._active or not is_fault(decision):
-                return decision  # else the bundle was replaced, and its process ended, under the question
+                return decision  # else the bundle was replaced, and its evaluator closed, under the question
 
     async def decide_soon(self, *documents: JSON) -> list[Decision]:
         """Return the decisions for these inputs, in order, without holding up the event loop."""
@@ -194,7 +197,7 @@ class Engine:
         old.close()
 
     def close(self) -> None:
-        """End the Rego process. Idempotent; questions asked later are denied."""
+        """Close the evaluator. Idempotent; questions asked later are denied."""
         self._active.close()
         self._thread.shutdown(wait=True)
 
@@ -208,7 +211,7 @@ def _compiled(bundle: Bundle) -> tuple[Evaluator | None, tuple[TestRun, ...], li
     with ThreadPoolExecutor(max_workers=1) as beside:
         trial = beside.submit(_tried, bundle)
         try:
-            evaluator = Evaluator(bundle.policy())
+            evaluator = _evaluator(bundle.policy())
         except CompileFailed as error:
             return None, (), readable_errors(bundle, str(error))
         try:
@@ -219,11 +222,15 @@ def _compiled(bundle: Bundle) -> tuple[Evaluator | None, tuple[TestRun, ...], li
     return evaluator, tests, [f"test {run.name} failed: {run.error}" for run in tests if run.error]
 
 
+def _evaluator(program: Program) -> Evaluator:
+    return RegoThread(program) if bounded(program.modules, program.data) else RegoProcess(program)
+
+
 def _tried(bundle: Bundle) -> tuple[TestRun, ...]:
     program = bundle.trial()
     if not program.entrypoints:
         return ()
-    evaluator = Evaluator(program)
+    evaluator = RegoProcess(program)
     try:
         return tuple(TestRun(name, _failure(evaluator, name)) for name in program.entrypoints)
     finally:

@@ -1,4 +1,4 @@
-"""The process in which Rego is compiled and evaluated; started by `evaluator.py`, never imported by the gateway.
+"""The process in which Rego is compiled and evaluated, started by `process.py`; `inside.py` imports its interpreter.
 
 It promises to answer every frame it gets with exactly one frame, and to die when its parent does. It is a
 process of its own because rego-cpp (regopy 1.5.2) aborts the whole process on some inputs to its compiler, and
@@ -43,7 +43,7 @@ def _write(kind: bytes, body: bytes) -> None:
         view = view[os.write(1, view) :]
 
 
-class _Rego:
+class Rego:
     """One interpreter with one compiled bundle."""
 
     def __init__(self, regopy: Any, modules: dict[str, str], data: dict[str, Any], entrypoints: list[str]) -> None:
@@ -71,25 +71,25 @@ class _Rego:
             if not output.ok():
                 return b"E", b"a builtin failed, or two rules disagree"
             expressions = output.results[0].expressions
+            if not expressions:
+                return b"U", b""
+            return b"V", json.dumps(expressions[0], allow_nan=False).encode()  # a number beyond a float is infinite
         except Exception as error:  # regopy raises JSONDecodeError on some of its own answers
             return b"E", repr(error).encode("utf-8", "replace")
-        if not expressions:
-            return b"U", b""
-        return b"V", json.dumps(expressions[0]).encode()
 
 
 def main() -> None:
     """Serve frames until the parent closes the pipe."""
     sys.path.insert(0, sys.argv[1])
     regopy = importlib.import_module("regopy")
-    rego: _Rego | None = None
+    rego: Rego | None = None
     while True:
         kind, length = _HEADER.unpack(_read(_HEADER.size))
         body = _read(length)
         if kind == b"L":
             try:
                 order = json.loads(body)
-                rego = _Rego(regopy, order["modules"], order["data"], order["entrypoints"])
+                rego = Rego(regopy, order["modules"], order["data"], order["entrypoints"])
                 _write(b"R", b"")
             except regopy.RegoError as error:
                 _write(b"E", str(error).encode("utf-8", "replace"))
