@@ -7,6 +7,7 @@ default is the safe one. The descriptions here are the ones `agentflow config sc
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +18,16 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from agentflow.paths import default_data_dir
 
 ServerType = Literal["stdio", "http", "sse", "openapi", "tools"]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host` (a name or an address, brackets or not)."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class Section(BaseModel):

@@ -15,7 +15,8 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from pydantic import SecretStr
 
 from agentflow.config import ApiKey, AuthConfig, LimitsConfig, ServeConfig
-from agentflow.gateway.http import HttpFront, _deeper
+from agentflow.gateway.http import HttpFront
+from agentflow.gateway.inbound import deeper
 from agentflow.gateway.serve import _bind
 from agentflow.gateway.slow import protocol
 from agentflow.identity.authenticate import Authenticator
@@ -78,7 +79,7 @@ async def site(auth: AuthConfig | None = None, limits: LimitsConfig | None = Non
         Authenticator(auth or AuthConfig()),
         ServeConfig(),
         limits,
-        lambda detailed: (200, {"status": "ready", "detailed": detailed}),
+        lambda caller: (200, {"status": "ready", "detailed": caller is not None}),
     )
     listener = _bind("127.0.0.1", 0)
     server = uvicorn.Server(
@@ -204,7 +205,7 @@ async def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go() -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "deeper"),
+    ("text", "expected"),
     [
         (b'{"a":"' + b"[" * 500 + b'"}', False),
         (b'{"a":"\\"' + b"[" * 500 + b'"}', False),
@@ -214,5 +215,5 @@ async def test_a_client_that_never_finishes_its_head_or_its_body_is_let_go() -> 
         (b'"' + b'\\"' * 200_000, False),
     ],
 )
-def test_depth_is_that_of_the_structure_not_of_the_text(text: bytes, deeper: bool) -> None:
-    assert _deeper(text, 100) is deeper
+def test_depth_is_that_of_the_structure_not_of_the_text(text: bytes, expected: bool) -> None:
+    assert deeper(text, 100) is expected

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config
 from agentflow.errors import AgentFlowError
 from agentflow.guard.taint import Sessions
+from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline, ordered
 from agentflow.pipeline.pii import PiiKit, build_pii
@@ -54,28 +56,27 @@ class Parts:
             self.log.close()
 
 
-def assemble(config: Config, facts_of: FactsOf, previous: Parts | None = None) -> Parts:
+def assemble(config: Config, facts_of: FactsOf, engine: Engine, previous: Parts | None = None) -> Parts:
     """Build the parts of `config`.
 
     Args:
         facts_of: what a listed item stands for (see `Decide`).
+        engine: the policy; closed here if the rest cannot be built and it is not the previous one.
         previous: the parts in use, for what need not change. `data_dir` is fixed for the life of a process.
 
     Raises:
-        ConfigError: the policy does not compile or its tests fail, the vault has another key, the order of
-            stages is not usable.
+        ConfigError: the vault has another key, or the order of stages is not usable.
         AgentFlowError: the data directory cannot be used.
     """
-    fresh: list[Engine | AuditLog] = []
+    fresh: list[Engine | AuditLog | Vault] = [] if previous and previous.engine is engine else [engine]
     try:
         log = _log(config, previous, fresh)
-        engine = _engine(config, previous, fresh)
-        same_guard = previous is not None and previous.config.guard == config.guard
-        pii = previous.pii if previous and same_guard else build_pii(config)
+        pii = _pii(config, previous, fresh)
         sessions = previous.sessions if previous else Sessions(config.limits.max_sessions)
         approvals = previous.approvals if previous else Approvals()
         decide = Decide(engine, facts_of)
         cache = Cache()
+        mask = lru_cache(maxsize=1024)(pii.matcher.mask)
         stages: list[Stage] = [
             Limit(config.limits),
             Validate(),
@@ -90,9 +91,10 @@ def assemble(config: Config, facts_of: FactsOf, previous: Parts | None = None) -
         ]
         pipeline = Pipeline(
             ordered(stages, config.pipeline.order),
-            lambda call: log.append(record.of(call, call.events)),
+            lambda call: log.append(record.of(call, call.events, mask)),
             config.pipeline.stages,
             cache,
+            log.ready,
         )
     except AgentFlowError:
         for part in fresh:
@@ -101,7 +103,7 @@ def assemble(config: Config, facts_of: FactsOf, previous: Parts | None = None) -
     return Parts(config, pipeline, decide, sessions, engine, pii, log, approvals)
 
 
-def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog]) -> AuditLog:
+def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault]) -> AuditLog:
     if previous and previous.config.audit == config.audit:
         return previous.log
     log = AuditLog(config.data_dir, config.audit)
@@ -109,12 +111,12 @@ def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog])
     return log
 
 
-def _engine(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog]) -> Engine:
-    if previous and previous.config.policy == config.policy:
-        return previous.engine
-    engine = Engine(config.policy)
-    fresh.append(engine)
-    return engine
+def _pii(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault]) -> PiiKit:
+    if previous and previous.config.guard == config.guard:
+        return previous.pii
+    pii = build_pii(config)
+    fresh.append(pii.vault)
+    return pii
 
 
 def _auto_approved(config: Config) -> Callable[[Call], bool]:

@@ -58,7 +58,7 @@ async def answer_rounds(first: JSON, params: JSON, exchange: Exchange, again: Ag
         for key, question in asked.items():
             if not isinstance(question, dict) or question.get("method") not in CAPABILITY_FOR:
                 raise UpstreamProtocolError("The upstream asked for input of an unknown kind")
-            answers[key] = await exchange.server_request(question["method"], question.get("params") or {})
+            answers[key] = await exchange.server_request(question["method"], _handshake_question(question))
         following = {k: v for k, v in params.items() if k not in ("inputResponses", "requestState")}
         if answers:
             following["inputResponses"] = answers
@@ -66,6 +66,14 @@ async def answer_rounds(first: JSON, params: JSON, exchange: Exchange, again: Ag
             following["requestState"] = state
         result = await again(following)
     raise UpstreamProtocolError(f"The upstream still asks for input after {_MAX_ROUNDS} rounds")
+
+
+def _handshake_question(question: JSON) -> JSON:
+    """A question's params as the handshake era has them: there a URL elicitation carries an id."""
+    params: JSON = question.get("params") or {}
+    if question["method"] == "elicitation/create" and params.get("mode") == "url":
+        return {"elicitationId": secrets.token_urlsafe(16), **params}
+    return params
 
 
 @dataclass(slots=True)

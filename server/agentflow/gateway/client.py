@@ -12,15 +12,12 @@ from typing import Any, Protocol
 import orjson
 
 from agentflow.errors import Unsupported
-from agentflow.gateway.upstreams.port import ClientIdentity, Era
+from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity, Era
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Direction, Message
 from agentflow.pipeline.chain import Pipeline
 
 JSON = dict[str, Any]
-
-# Syslog order (RFC 5424), as MCP's LoggingLevel.
-LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 # What a client must have declared to be asked this.
 CAPABILITY_FOR = {
@@ -52,6 +49,7 @@ class ClientEnd:
     Attributes:
         session_id: the transport's session, or None for stateless clients.
         log_level: level opted in to (2026 `_meta`, or a legacy session's `logging/setLevel`), or None.
+        listener: the listen stream that this request belongs to, or None.
     """
 
     principal: Principal
@@ -63,6 +61,7 @@ class ClientEnd:
     capabilities: JSON
     session_id: str | None = None
     log_level: str | None = None
+    listener: str | None = None
 
     def identity(self) -> ClientIdentity:
         """The key under which upstream connections may be shared."""
@@ -90,6 +89,10 @@ class CallExchange:
     def log_level(self) -> str | None:
         return self._client.log_level
 
+    @property
+    def subscriber(self) -> str:
+        return self._client.listener or self._client.session_id or self.identity.principal
+
     async def notification(self, method: str, params: JSON) -> None:
         if method == "notifications/message" and not self._wanted(params):
             return
@@ -110,6 +113,8 @@ class CallExchange:
             raise Unsupported(f"The client did not declare the capability for {method}")
         question = Message(method, Direction.OUTBOUND, params)
         await self._pipeline.run(self._call, question)
+        if self._client.era == "modern":
+            self._pipeline.interim(self._call)
         answer = Message(method, Direction.INBOUND, await self._client.channel.ask(method, question.body))
         await self._pipeline.run(self._call, answer)
         return answer.body

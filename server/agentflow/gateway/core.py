@@ -8,13 +8,12 @@ name the caller may not see reads the same as a name that does not exist.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from agentflow.config import CatalogueConfig
-from agentflow.errors import InvalidArguments, Unsupported
+from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported
 from agentflow.flow.port import CALLER, ToolView
 from agentflow.flow.settings import SETTINGS
 from agentflow.gateway.assemble import Parts
@@ -24,9 +23,10 @@ from agentflow.gateway.client import CallExchange, ClientEnd
 from agentflow.gateway.flow_caller import FlowCaller
 from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
-from agentflow.gateway.upstreams.port import Upstream
+from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import GATEWAY, JSON, Call, UpstreamFacts
+from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.stages.decide import unknown_name
 
 EXPLAIN = "agentflow/explain"
@@ -47,8 +47,6 @@ class Gateway:
         self.catalogue = Catalogue()
         self.held = HeldCalls()
         self.opened = asyncio.Event()  # set once the upstreams have been tried: an empty first listing would stick
-        self._in_flight: Counter[int] = Counter()
-        self._drains: asyncio.Event | None = None
         self.use(parts, config)
         self._routes: dict[str, Handler] = {
             "tools/list": self._list_tools,
@@ -66,17 +64,11 @@ class Gateway:
     def use(self, parts: Parts, config: CatalogueConfig) -> None:
         """Take newly assembled parts; calls in flight finish with the ones they began with."""
         self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
-        self._flow = parts.config.flow
+        self._flow, self._vault = parts.config.flow, parts.pii.vault
+        setting = parts.config.pipeline.stages.get("decide")
+        self._hiding = setting is None or setting.mode == "enforce"
         self.listings = Listings(config.page_size)
         self.search = SearchTools(config.search_threshold)
-
-    async def drained(self, upstream: Upstream) -> None:
-        """Wait until no call is in flight on `upstream`."""
-        self._drains = self._drains or asyncio.Event()
-        while self._in_flight[id(upstream)]:
-            self._drains.clear()
-            await self._drains.wait()
-        del self._in_flight[id(upstream)]
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -91,14 +83,20 @@ class Gateway:
         if not self.opened.is_set():
             await self.opened.wait()
         route = self._routes[method]
-        if method in INTERACTIVE and self.held.needed(method, client):
-            return await self.held.serve(method, params, client, lambda end: route(params, end))
-        return await route(params, client)
+        try:
+            if method in INTERACTIVE and self.held.needed(method, client):
+                return await self.held.serve(method, params, client, lambda end: route(params, end))
+            return await route(params, client)
+        except AgentFlowError as error:
+            if "record" in error.data:
+                raise
+            # Refused before it came to the pipeline (params that say nothing, a foreign requestState).
+            return await self.pipeline.refuse(self.call_for(method, params, client), error)
 
     def call_for(self, surface: str, params: JSON, client: ClientEnd, **facts: Any) -> Call:
         """A `Call` of this client; `facts` are further fields of it."""
         session = self.sessions.session(client.principal, client.session_id, str(client.info.get("name", "")))
-        return Call(
+        call = Call(
             surface=surface,
             principal=client.principal,
             session=session,
@@ -106,9 +104,11 @@ class Gateway:
             transport=client.transport,
             protocol=client.protocol,
             client=client.info,
-            ask=client.channel.ask if client.can_be_asked("elicitation/create") else None,
             **facts,
         )
+        if client.can_be_asked("elicitation/create"):
+            call.ask = CallExchange(call, client, self.pipeline).server_request
+        return call
 
     # Listings -----------------------------------------------------------------------------------------------
 
@@ -157,9 +157,21 @@ class Gateway:
     def _on_resource(self, surface: str) -> Handler:
         async def handler(params: JSON, client: ClientEnd) -> JSON:
             uri = _text(params, "uri")
-            return await self._serve(surface, "resource", uri, self.catalogue.resource(uri), params, client)
+            entry = self.catalogue.resource(uri) or self._behind_tokens(uri, client.principal)
+            return await self._serve(surface, "resource", uri, entry, params, client)
 
         return handler
+
+    def _behind_tokens(self, uri: str, principal: Principal) -> Entry | None:
+        """The listed resource whose URI this one is with tokens in place of the personal data in it."""
+        spans = tokens.find(uri)
+        if not spans:
+            return None
+        values = self._vault.values(principal.tenant, [span.name for span in spans])
+        for span in reversed(spans):
+            if span.name in values:
+                uri = uri[: span.start] + str(values[span.name].value) + uri[span.end :]
+        return self.catalogue.resources.get(uri)
 
     async def _complete(self, params: JSON, client: ClientEnd) -> JSON:
         ref = params.get("ref")
@@ -171,32 +183,33 @@ class Gateway:
         else:
             name = _text(ref, "uri")
             entry, what = self.catalogue.resource(name), "resource"
-        if entry is not None and "completions" not in entry.upstream.listing.capabilities:
-            return {"completion": {"values": [], "total": 0, "hasMore": False}}
         return await self._serve("completion/complete", what, name, entry, params, client)
 
     async def _serve(
         self, surface: str, what: str, name: str, entry: Entry | None, params: JSON, client: ClientEnd, **facts: Any
     ) -> JSON:
-        known: JSON = {}
-        if entry is not None:
-            known = {"target": entry.target, "upstream": _facts(entry), "definition": entry.definition}
-            if not await self.visible(client.principal, what, entry):
-                # Recorded as what it is, but nothing that knows the definition may answer: that would give it away.
-                known["definition"] = entry = None
-        call = self.call_for(surface, params, client, name=name, **known, **facts)
-        if entry is None:
+        if entry is None or not await self.visible(client.principal, what, entry):
+            # A hidden name takes the very way of an unknown one; only the record knows what was behind it.
+            call = self.call_for(surface, params, client, name=name, **facts)
+            if entry is not None:
+                call.events.append({"event": "hidden", "server": entry.upstream.facts.name, "target": entry.target})
             return await self.pipeline.refuse(call, unknown_name(what, name))
+        known = {"target": entry.target, "upstream": _facts(entry), "definition": entry.definition}
+        call = self.call_for(surface, params, client, name=name, **known, **facts)
         explain = bool((params.get("_meta") or {}).get(EXPLAIN))
-        owner = entry
-        result = await self.pipeline.handle(call, lambda c: self._dispatch(c, owner, client))
+        pipeline = self.pipeline
+        result = await pipeline.handle(call, lambda c: self._dispatch(c, entry, client, pipeline))
         if explain:
             result = {**result, "_meta": {**(result.get("_meta") or {}), RECORD: call.id}}
         return result
 
-    async def _dispatch(self, call: Call, entry: Entry, client: ClientEnd) -> JSON:
-        exchange = CallExchange(call, client, self.pipeline)
+    async def _dispatch(self, call: Call, entry: Entry, client: ClientEnd, pipeline: Pipeline) -> JSON:
+        exchange = CallExchange(call, client, pipeline)
         upstream, surface = entry.upstream, call.surface
+        if surface == "completion/complete" and "completions" not in upstream.listing.capabilities:
+            return {"completion": {"values": [], "total": 0, "hasMore": False}}
+        counts, counted = call.session.counts, f"{upstream.facts.name}/{entry.target}"
+        counts[counted] = counts.get(counted, 0) + 1
         params = _for_upstream(call, entry)
         if upstream.facts.name == FLOW:
             CALLER.set(FlowCaller(self, call, client))
@@ -204,17 +217,10 @@ class Gateway:
             if self._flow.base_url and call.labelled is not None:
                 # A model outside this process will read the question: tokens, also for what was typed clear.
                 params = {**params, "arguments": call.labelled.get("arguments", {})}
-        key = id(upstream)
-        self._in_flight[key] += 1
-        try:
-            result = await upstream.request(surface, params, exchange)
-            if client.era == "legacy" and input_required(result):
-                return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
-            return result
-        finally:
-            self._in_flight[key] -= 1
-            if self._drains:
-                self._drains.set()
+        result = await upstream.request(surface, params, exchange)
+        if client.era == "legacy" and input_required(result):
+            return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
+        return result
 
     async def visible_tools(self, client: ClientEnd) -> list[ToolView]:
         """Every tool of every upstream that this principal may call, the flow tools themselves left out."""
@@ -266,7 +272,8 @@ class Gateway:
             entry = self.catalogue.tools.get(name)
             own = self.search.own(name) if entry is None else None
             if own is not None:
-                return GATEWAY, name, own
+                # `call_tool` is listed where `search_tools` is: what it calls is decided as that call.
+                return GATEWAY, name, self.search.own(self.search.SEARCH) or own
         elif surface == "prompts/list":
             entry = self.catalogue.prompts.get(shown["name"])
         elif surface == "resources/list":
@@ -277,6 +284,8 @@ class Gateway:
 
     async def visible(self, principal: Principal, kind: str, entry: Entry) -> bool:
         """Whether policy lets this principal know of the entry (kind: `tool`, `prompt` or `resource`)."""
+        if not self._hiding:
+            return True
         seen = self._decide.visible(principal, kind, (_facts(entry), entry.target, entry.definition))
         return seen if isinstance(seen, bool) else await seen
 
@@ -320,6 +329,9 @@ def _for_upstream(call: Call, entry: Entry) -> JSON:
         params = {**params, "ref": {**params["ref"], **_own_name(params["ref"], entry)}}
     elif "name" in params and params["name"] != entry.target:
         params = {**params, "name": entry.target}
+    elif call.surface.startswith("resources/") and "uri" in entry.definition:
+        # A listed resource is asked for by the URI that its own server gave it, personal data and all.
+        params = {**params, "uri": entry.target}
     meta = params.get("_meta")
     if meta and EXPLAIN in meta:
         params = {**params, "_meta": {k: v for k, v in meta.items() if k != EXPLAIN}}

@@ -8,12 +8,15 @@ the SDK does not know.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import weakref
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import anyio
 import mcp_types as types
 from mcp.server.caching import CacheHint
 from mcp.server.connection import Connection
@@ -29,13 +32,14 @@ from mcp.server.subscriptions import (
 )
 from mcp.shared.exceptions import MCPError, NoBackChannelError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentflow import __version__
-from agentflow.errors import AgentFlowError, Unsupported, UpstreamError, to_rpc
-from agentflow.gateway.client import LOG_LEVELS, ClientEnd
+from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported, UpstreamError, to_rpc
+from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.core import Gateway
-from agentflow.gateway.upstreams.port import ClientIdentity
+from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity
+from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
@@ -45,7 +49,14 @@ log = logging.getLogger(__name__)
 PRINCIPAL = "agentflow.principal"  # key in the ASGI scope
 # The same principal, for the one SDK hook that is not given the request.
 CURRENT: ContextVar[Principal] = ContextVar("agentflow_principal")
+_PROBLEMS = 5  # of one request's params, told one by one
 _NO_HINT = CacheHint(ttl_ms=0, scope="private")
+_FAREWELL = 5.0  # seconds for unsubscribing on behalf of a client that has left
+_listeners = itertools.count(1)
+# A result as the gateway gave it, for `_unsieved`.
+_RAW_RESULT: ContextVar[JSON] = ContextVar("agentflow_raw_result")
+# Members of a result that the handshake era does not have.
+_MODERN_MEMBERS = ("resultType", "ttlMs", "cacheScope")
 
 
 class _Raw(BaseModel):
@@ -74,23 +85,56 @@ class _Channel:
             raise UpstreamError(error.error.code, error.error.message, error.error.data) from None
 
 
+class _Nowhere:
+    """The channel of a client between its requests."""
+
+    async def notify(self, method: str, params: JSON) -> None:
+        log.debug("dropped %s: the client has no request in flight", method)
+
+    async def ask(self, method: str, params: JSON) -> JSON:
+        raise Unsupported("The client can be asked only while a request of its own is in flight")
+
+
+def _at_rest(client: ClientEnd) -> ClientEnd:
+    """The client without the request it came with, to be remembered."""
+    return replace(client, channel=_Nowhere())
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A client's wish to hear of one resource. `connection` is None for a listen stream, which the bus serves."""
+
+    uri: str
+    client: ClientEnd
+    connection: Connection | None
+
+
 class Front:
     """The MCP server that clients talk to.
 
     Args:
         gateway: what serves the requests.
-        stdio_principal: who a caller on stdio is (HTTP callers carry theirs in the ASGI scope).
-        instructions: the text for `initialize` and `server/discover`, read anew each time.
+        stdio_principal: who a caller on stdio is now (HTTP callers carry theirs in the ASGI scope).
+        instructions: the text for `initialize` and `server/discover`, as a principal may read it.
     """
 
-    def __init__(self, gateway: Gateway, stdio_principal: Principal, instructions: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        stdio_principal: Callable[[], Principal],
+        instructions: Callable[[Principal], Awaitable[str]],
+    ) -> None:
         self._gateway = gateway
         self._stdio_principal = stdio_principal
         self._bus = InMemorySubscriptionBus()
         self._listen = ListenHandler(self._bus)
-        self._connections: weakref.WeakKeyDictionary[Connection, ClientIdentity] = weakref.WeakKeyDictionary()
-        self._subscribers: dict[str, weakref.WeakSet[Connection]] = {}
-        self.server = _server(instructions, self._schema_of)
+        self._connections: weakref.WeakKeyDictionary[Connection, ClientEnd] = weakref.WeakKeyDictionary()
+        self._subscriptions: dict[tuple[str, str], Subscription] = {}  # (session or listener, URI) →
+        self._instructions = instructions
+        self.server = _server(self._schema_of)
+        # In place of the SDK's tracing middleware, which costs more than the pipeline's own timing of every stage.
+        self.server.middleware[:] = [_plainly, _unsieved, self._instructed]
+        self.server.add_request_handler("server/discover", types.RequestParams, self._discover)
         for method in gateway.methods:
             self.server.add_request_handler(method, _Raw, self._handler(method))
         self.server.add_request_handler("logging/setLevel", _Raw, self._set_level)
@@ -109,12 +153,16 @@ class Front:
             try:
                 result = await self._gateway.request(method, params, client)
             except AgentFlowError as error:
-                code, message, data = to_rpc(error)
-                raise MCPError(code=code, message=message, data=data) from None
+                raise _mcp_error(error) from None
             if method in ("resources/subscribe", "resources/unsubscribe"):
-                self._remember_subscription(method, str(params.get("uri")), ctx.session._connection)
-            # A handshake upstream's result lacks the one member that 2026 requires.
-            return {"resultType": "complete", **result} if client.era == "modern" else result
+                self._remember_subscription(method, str(params.get("uri")), ctx.session._connection, client)
+            if client.era == "modern":
+                # A handshake upstream's result lacks the one member that 2026 requires.
+                result = {"resultType": "complete", **result}
+            else:
+                result = {key: value for key, value in result.items() if key not in _MODERN_MEMBERS}
+            _RAW_RESULT.set(result)
+            return result
 
         return handle
 
@@ -144,14 +192,28 @@ class Front:
         )
         if not modern and connection not in self._connections:
             connection.state["agentflow"] = info, capabilities
-            self._connections[connection] = client.identity()
+            self._connections[connection] = _at_rest(client)
         return client
 
     def _principal(self, ctx: Context) -> Principal:
         if ctx.request is None:
-            return self._stdio_principal
+            return self._stdio_principal()
         # A request that came past the HTTP guard without a principal must fail, not fall back to the local one.
         return cast(Principal, ctx.request.scope[PRINCIPAL])
+
+    async def _instructed(self, ctx: Context, call_next: Any) -> Any:
+        """Put the instructions into the answer to `initialize`: what a caller may read depends on who it is."""
+        result = await call_next(ctx)
+        if ctx.method == "initialize" and isinstance(result, dict):
+            return {**result, "instructions": await self._instructions(self._principal(ctx))}
+        return result
+
+    async def _discover(self, ctx: Context, _: Any) -> types.DiscoverResult:
+        return types.DiscoverResult(
+            supported_versions=list(MODERN_PROTOCOL_VERSIONS),
+            capabilities=self.server.get_capabilities(protocol_version=ctx.protocol_version),
+            instructions=await self._instructions(self._principal(ctx)),
+        )
 
     async def _set_level(self, ctx: Context, _: _Raw) -> JSON:
         level = (ctx.params or {}).get("level")
@@ -167,38 +229,54 @@ class Front:
 
     # Subscriptions ------------------------------------------------------------------------------------------
 
-    def _remember_subscription(self, method: str, uri: str, connection: Connection) -> None:
+    def _remember_subscription(self, method: str, uri: str, connection: Connection, client: ClientEnd) -> None:
+        subscribed: set[str] | None = connection.state.get("subscribed")
+        if subscribed is None:
+            subscribed = connection.state["subscribed"] = set()
+            connection.exit_stack.push_async_callback(self._unsubscribe_all, subscribed, client)
+        key = client.session_id or "", uri
         if method == "resources/subscribe":
-            self._subscribers.setdefault(uri, weakref.WeakSet()).add(connection)
-        elif uri in self._subscribers:
-            self._subscribers[uri].discard(connection)
+            subscribed.add(uri)
+            self._subscriptions[key] = Subscription(uri, _at_rest(client), connection)
+        else:
+            subscribed.discard(uri)
+            self._subscriptions.pop(key, None)
+
+    async def _unsubscribe_all(self, subscribed: Collection[str], client: ClientEnd) -> None:
+        """Do what a client that has left should have done; its leaving has cancelled the task we are in."""
+        with anyio.move_on_after(_FAREWELL, shield=True):
+            for uri in subscribed:
+                self._subscriptions.pop((client.listener or client.session_id or "", uri), None)
+                await self._unsubscribe(uri, client)
 
     async def _serve_listen(self, ctx: Context, params: types.SubscriptionsListenRequestParams) -> Any:
-        client, uris = self._client(ctx), params.notifications.resource_subscriptions or []
+        client = replace(self._client(ctx), listener=f"listen-{next(_listeners)}")
+        uris = params.notifications.resource_subscriptions or []
         held: list[str] = []
         try:
             for uri in map(str, uris):
                 await self._gateway.request("resources/subscribe", {"uri": uri}, client)
                 held.append(uri)
+                self._subscriptions[client.listener or "", uri] = Subscription(uri, _at_rest(client), None)
             return await self._listen(ctx, params)
         except AgentFlowError as error:
-            code, message, data = to_rpc(error)
-            raise MCPError(code=code, message=message, data=data) from None
+            raise _mcp_error(error) from None
         finally:
-            for uri in held:
-                await self._unsubscribe(uri, client)
+            await self._unsubscribe_all(held, client)
 
     async def _unsubscribe(self, uri: str, client: ClientEnd) -> None:
         try:
             await self._gateway.request("resources/unsubscribe", {"uri": uri}, client)
         except AgentFlowError as error:
-            log.debug("unsubscribing on behalf of a closed listen stream failed: %s", error.kind)
+            log.debug("unsubscribing on behalf of a client that has left failed: %s", error.kind)
 
-    async def resource_updated(self, uri: str, params: JSON) -> None:
-        """Tell every client that subscribed to `uri`."""
+    def subscriptions(self, uri: str) -> list[Subscription]:
+        """Who may have subscribed to `uri`: by that very name, or by one with tokens in it."""
+        return [s for s in self._subscriptions.values() if s.uri == uri or tokens.find(s.uri)]
+
+    async def publish_updated(self, uri: str) -> None:
+        """Tell every listen stream that asked for `uri`."""
         await self._bus.publish(ResourceUpdated(uri))
-        for connection in list(self._subscribers.get(uri, ())):
-            await connection.notify("notifications/resources/updated", params)
 
     async def catalogue_changed(self) -> None:
         """Tell every client that the lists changed."""
@@ -208,15 +286,18 @@ class Front:
             for what in ("tools", "prompts", "resources"):
                 await connection.notify(f"notifications/{what}/list_changed", None)
 
-    async def log_message(self, params: JSON, identity: ClientIdentity) -> None:
-        """Pass a log message that belongs to no call on to the client whose upstream session it came from."""
-        level = params.get("level")
-        for connection, whose in list(self._connections.items()):
-            if whose != identity:
-                continue
+    def sessions_of(self, identity: ClientIdentity | None, level: Any = None) -> list[tuple[ClientEnd, Connection]]:
+        """The handshake clients whose upstream session `identity` names, and that want log messages of `level`.
+
+        Nobody, where there is no identity: then the session is the gateway's own or shared.
+        """
+        found = []
+        for connection, client in list(self._connections.items()):
             threshold = connection.state.get("log_level")
-            if threshold is None or level not in LOG_LEVELS or LOG_LEVELS.index(level) >= LOG_LEVELS.index(threshold):
-                await connection.notify("notifications/message", params)
+            wanted = threshold is None or level not in LOG_LEVELS
+            if (wanted or LOG_LEVELS.index(level) >= LOG_LEVELS.index(threshold)) and client.identity() == identity:
+                found.append((client, connection))
+        return found
 
     def close(self) -> None:
         """End every listen stream gracefully."""
@@ -231,6 +312,56 @@ class Front:
         await self._gateway.roots_changed(self._client(ctx))
 
 
+async def _plainly(ctx: Context, call_next: Any) -> Any:
+    """Around every handler: say what is wrong with params that do not fit, and nothing about a failure of our own.
+
+    Without it a handshake client would get the text of an unexpected exception, or no reason at all.
+    """
+    try:
+        return await call_next(ctx)
+    except ValidationError as error:
+        wrong = [_complaint(each["loc"], each["msg"]) for each in error.errors(include_input=False, include_url=False)]
+        problems = list(dict.fromkeys(wrong))[:_PROBLEMS]
+        said = InvalidArguments(f"Invalid params of {ctx.method}: {problems[0]}", problems=problems)
+        raise _mcp_error(said) from None
+    except (MCPError, AgentFlowError):
+        raise
+    except Exception as error:
+        log.error("%s failed: %s", ctx.method, type(error).__name__, exc_info=error)
+        raise _mcp_error(error) from None
+
+
+def _complaint(place: tuple[int | str, ...], message: str) -> str:
+    path = ".".join(str(step) for step in place)
+    return f"{path}: {message}" if path else message
+
+
+def _mcp_error(error: Exception) -> MCPError:
+    code, message, data = to_rpc(error)
+    return MCPError(code=code, message=message, data=data)
+
+
+async def _unsieved(ctx: Context, call_next: Any) -> Any:
+    """Give back what the SDK's check of a result drops: every member that this version of it does not know."""
+    _RAW_RESULT.set({})
+    checked = await call_next(ctx)
+    raw = _RAW_RESULT.get()
+    return _whole(raw, checked) if raw and isinstance(checked, dict) else checked
+
+
+def _whole(raw: Any, checked: Any) -> Any:
+    """`checked` with the members of `raw` that it lacks, save nulls: an optional member that is null is dropped."""
+    if raw == checked:
+        return checked
+    if isinstance(raw, dict) and isinstance(checked, dict):
+        whole = {key: _whole(raw[key], value) if key in raw else value for key, value in checked.items()}
+        missing = raw.keys() - checked.keys()
+        return whole | {key: raw[key] for key in missing if raw[key] is not None} if missing else whole
+    if isinstance(raw, list) and isinstance(checked, list) and len(raw) == len(checked):
+        return [_whole(one, other) for one, other in zip(raw, checked, strict=True)]
+    return checked
+
+
 def _handshake(connection: Connection) -> tuple[JSON, JSON]:
     """`(clientInfo, capabilities)` of an initialised handshake connection, as raw JSON."""
     declared = connection.client_params
@@ -241,17 +372,14 @@ def _handshake(connection: Connection) -> tuple[JSON, JSON]:
 
 
 class _Server(Server[Any]):
-    """The SDK's server, with the one thing per start-up it would fix: its instructions."""
-
-    read_instructions: Callable[[], str]
+    """The SDK's server, announcing that every list may change: upstreams come and go."""
 
     def create_initialization_options(self, *args: Any, **kwargs: Any) -> Any:
         changes = NotificationOptions(prompts_changed=True, resources_changed=True, tools_changed=True)
-        options = super().create_initialization_options(changes, {})
-        return options.model_copy(update={"instructions": self.read_instructions()})
+        return super().create_initialization_options(changes, {})
 
 
-def _server(instructions: Callable[[], str], schema_of: Callable[[str], JSON | None]) -> _Server:
+def _server(schema_of: Callable[[str], JSON | None]) -> _Server:
     cacheable: Any = (
         "tools/list",
         "prompts/list",
@@ -260,7 +388,7 @@ def _server(instructions: Callable[[], str], schema_of: Callable[[str], JSON | N
         "resources/read",
         "server/discover",
     )
-    server = _Server(
+    return _Server(
         "agentflow",
         version=__version__,
         title="AgentFlow gateway",
@@ -268,16 +396,3 @@ def _server(instructions: Callable[[], str], schema_of: Callable[[str], JSON | N
         # Without a look-up of ours the SDK would run tools/list before each modern tools/call.
         get_tool_input_schema=schema_of,
     )
-    server.read_instructions = instructions
-    # The SDK's tracing middleware costs more than the pipeline's own timing of every stage.
-    server.middleware.clear()
-
-    async def discover(ctx: Context, _: Any) -> types.DiscoverResult:
-        return types.DiscoverResult(
-            supported_versions=list(MODERN_PROTOCOL_VERSIONS),
-            capabilities=server.get_capabilities(protocol_version=ctx.protocol_version),
-            instructions=instructions(),
-        )
-
-    server.add_request_handler("server/discover", types.RequestParams, discover)
-    return server

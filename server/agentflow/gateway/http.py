@@ -7,7 +7,7 @@ Nothing reaches a route before its Host, Origin, size, depth, read time and call
 from __future__ import annotations
 
 import asyncio
-import re
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -18,18 +18,19 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentflow.config import LimitsConfig, ServeConfig
-from agentflow.errors import INVALID_REQUEST, PARSE_ERROR, LimitExceeded, Unauthenticated
+from agentflow.errors import INVALID_REQUEST, InvalidRequest, LimitExceeded, Unauthenticated
+from agentflow.gateway import inbound
 from agentflow.gateway.front import CURRENT, PRINCIPAL
 from agentflow.identity.authenticate import Authenticator
+from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
-Report = Callable[[bool], tuple[int, JSON]]
+Report = Callable[[Principal | None], tuple[int, JSON]]
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-# A whole string, or one that is never closed: it always matches, so hostile quotes cost no second look.
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
-_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 # Seconds that a response's head waits for the first bytes of its body.
 _HEAD_WAITS = 0.05
+# Seconds between the answer in a stream and the end of the stream.
+_SETTLES = 0.05
 _JSON_TYPE = (b"content-type", b"application/json")
 
 
@@ -39,7 +40,7 @@ class HttpFront:
     Args:
         manager: the SDK's session manager around the front's server.
         authenticator: says who calls; replaced when the configuration changes.
-        report: `report(detailed) -> (status, body)` of `/readyz`; details only for callers that are known.
+        report: `report(caller) -> (status, body)` of `/readyz`; None where the caller is not known.
     """
 
     def __init__(
@@ -57,6 +58,19 @@ class HttpFront:
         self._path = serve.path.rstrip("/") or "/"
         self._hosts, self._origins = _allowed(serve)
         self._running = 0
+        self._stopping = False
+        self._done = asyncio.Event()  # a request has ended
+        # Handshake sessions answer by id: a second request with the same one would take the first one's stream.
+        self._in_flight: set[tuple[str, bytes, str]] = set()
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more requests, and wait until those in flight are answered, at most `seconds`."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._running:
+                    self._done.clear()
+                    await self._done.wait()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -70,15 +84,17 @@ class HttpFront:
             return await _answer(send, 200, {"status": "ok"})
         principal = self.authenticator.principal(headers)
         if path == "/readyz":
-            return await _answer(send, *self._report(principal is not None))
+            return await _answer(send, *self._report(principal))
         if path != self._path:
             return await _answer(send, 404, {"error": "not_found", "fix": f"The MCP endpoint is {self._path}"})
         if principal is None:
             stranger = Unauthenticated("This gateway needs an API key", fix="Send Authorization: Bearer <key>")
             body = _rpc(stranger.code, stranger.message, stranger.payload())
             return await _answer(send, 401, body, ((b"www-authenticate", b"Bearer"),))
-        if self._running >= self._limits.max_concurrent and scope["method"] == "POST":
-            error = LimitExceeded("The gateway is at its limit of concurrent calls", fix="Try again", retry_after=1)
+        full = self._running >= self._limits.max_concurrent
+        if (full or self._stopping) and scope["method"] == "POST":
+            why = "at its limit of concurrent calls" if full else "stopping"
+            error = LimitExceeded(f"The gateway is {why}", fix="Try again", retry_after=1)
             return await _answer(send, 503, _rpc(error.code, error.message, error.payload()), ((b"retry-after", b"1"),))
         scope[PRINCIPAL] = principal
         # The SDK binds each session to the credential that opened it: another principal's session reads as unknown.
@@ -94,13 +110,36 @@ class HttpFront:
                 body, refusal = await self._read(scope, receive)
         except TimeoutError:
             refusal = 408, _rpc(INVALID_REQUEST, "The request body took too long to arrive")
+        refusal = refusal or _unacceptable(scope["headers"])
         if refusal is not None:
             return await _answer(send, *refusal, ((b"connection", b"close"),))
+        message, error = inbound.parse(body, self._limits.max_depth)
+        owner = self._owner(scope, message)
+        if error is None and owner in self._in_flight:
+            # Whoever has just read the answer may use its id again, a moment before the stream is closed here.
+            await asyncio.sleep(_SETTLES)
+        if error is None and owner in self._in_flight:
+            error = InvalidRequest(f"A request with the id {message['id']!r} is still in flight on this session")
+        if error is not None:
+            return await _answer(send, 400, inbound.refusal(error, inbound.request_id(message)))
         self._running += 1
+        if owner is not None:
+            self._in_flight.add(owner)
         try:
             await self._mcp(scope, _replay(body, receive), _Together(send))
         finally:
             self._running -= 1
+            self._done.set()
+            if owner is not None:
+                self._in_flight.discard(owner)
+
+    def _owner(self, scope: Scope, message: JSON) -> tuple[str, bytes, str] | None:
+        """Whose request this is, where its id has to be unique: None without a session, or without an answer."""
+        session = next((value for name, value in scope["headers"] if name == b"mcp-session-id"), None)
+        number = inbound.request_id(message)
+        if session is None or number is None or "method" not in message:
+            return None
+        return scope[PRINCIPAL].key, session, str(number)
 
     async def _read(self, scope: Scope, receive: Receive) -> tuple[bytes, tuple[int, JSON] | None]:
         limit = self._limits.max_body
@@ -123,20 +162,7 @@ class HttpFront:
             chunks.append(chunk)
             if not event.get("more_body"):
                 break
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        return body, self._malformed(body)
-
-    def _malformed(self, body: bytes) -> tuple[int, JSON] | None:
-        """Refuse what no JSON parser behind us should have to survive: deep nesting and invalid UTF-8."""
-        limit = self._limits.max_depth
-        if body.count(b"{") + body.count(b"[") > limit and _deeper(body, limit):
-            message = f"The request is nested deeper than {limit} levels"
-            return 400, _rpc(LimitExceeded.code, message, {"type": LimitExceeded.kind})
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            return 400, _rpc(PARSE_ERROR, f"The request is not valid UTF-8 (byte {error.start})")
-        return None
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks), None
 
     def _misdirected(self, headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None:
         """Refuse a foreign or doubled Host, and any Origin that is not ours (DNS rebinding)."""
@@ -149,6 +175,29 @@ class HttpFront:
                 INVALID_REQUEST, "Invalid Origin header", {"fix": "Add the origin to serve.allowed_origins"}
             )
         return None
+
+
+def _unacceptable(headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None:
+    """Refuse a POST that is not said to be JSON, or whose sender does not take both kinds of answer.
+
+    Both eras' transports demand it (2025-11-25 and 2026-07-28, "Sending messages to the server").
+    """
+    kind, accept = b"", b""
+    for name, value in headers:
+        if name == b"content-type":
+            kind = value
+        elif name == b"accept":
+            accept = b"%b,%b" % (accept, value) if accept else value
+    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
+        return 415, _rpc(INVALID_REQUEST, "Content-Type must be application/json")
+    if b"application/json" in accept and b"text/event-stream" in accept:
+        return None
+    takes = {each.partition(b";")[0].strip().lower() for each in accept.split(b",")}
+    if b"*/*" in takes or (
+        takes & {b"application/json", b"application/*"} and takes & {b"text/event-stream", b"text/*"}
+    ):
+        return None
+    return 406, _rpc(INVALID_REQUEST, "Accept must name both application/json and text/event-stream")
 
 
 def _allowed(serve: ServeConfig) -> tuple[frozenset[str], frozenset[str]]:
@@ -169,20 +218,6 @@ def _matches(value: bytes, allowed: frozenset[str]) -> bool:
         return True
     name, colon, port = text.rpartition(":")
     return bool(colon) and port.isdigit() and name in allowed
-
-
-def _deeper(body: bytes, limit: int) -> bool:
-    """Whether a JSON text nests deeper than `limit`: strings out, then the innermost pairs out, `limit` times.
-
-    Each pass runs at the speed of memory, so a hostile 4 MB body costs tens of milliseconds. Unbalanced text may
-    read as deep; it is not JSON either way.
-    """
-    brackets = _STRING.sub(b"", body).translate(None, _NOT_BRACKETS)
-    for _ in range(limit):
-        if not brackets:
-            return False
-        brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    return len(brackets) > 0
 
 
 def _replay(body: bytes, receive: Receive) -> Callable[[], Awaitable[Message]]:

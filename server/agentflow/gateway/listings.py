@@ -18,7 +18,7 @@ from agentflow.pipeline.chain import Pipeline
 _KEYS = {"tools": "tools", "prompts": "prompts", "resources": "resources", "resourceTemplates": "templates"}
 _REMEMBERED = 512
 # Policy may depend on the hour: what was decided is not remembered for longer than this many seconds.
-_FRESH = 30.0
+FRESH = 30.0
 
 
 class Listings:
@@ -62,4 +62,4 @@ class Listings:
 
     def _recall(self, key: tuple[Any, ...]) -> JSON | None:
         made, result = self._ready.get(key, (0.0, None))
-        return result if result is not None and monotonic() - made < _FRESH else None
+        return result if result is not None and monotonic() - made < FRESH else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from time import monotonic
 from typing import Any, ClassVar
 
 import orjson
@@ -16,6 +17,7 @@ from agentflow.errors import InvalidArguments
 from agentflow.flow.bm25 import Index
 from agentflow.flow.port import ToolView
 from agentflow.gateway.catalogue import Catalogue
+from agentflow.gateway.listings import FRESH
 from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
@@ -60,7 +62,7 @@ class SearchTools:
 
     def __init__(self, threshold: int) -> None:
         self._threshold = threshold
-        self._indexes: OrderedDict[tuple[int, Principal], Index] = OrderedDict()
+        self._indexes: OrderedDict[tuple[int, Principal, int], Index] = OrderedDict()
 
     def active(self, catalogue: Catalogue) -> bool:
         return 0 < self._threshold < len(catalogue.tools)
@@ -84,7 +86,8 @@ class SearchTools:
         visible: Callable[[], Awaitable[list[ToolView]]],
     ) -> JSON:
         """Answer `search_tools`: a `CallToolResult` with `structuredContent.tools`, best first."""
-        key = (catalogue.revision, principal)
+        # What policy shows may depend on the hour: an index is as short-lived as a remembered listing.
+        key = (catalogue.revision, principal, int(monotonic() / FRESH))
         index = self._indexes.get(key)
         if index is None:
             index = self._indexes[key] = Index(await visible())

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
+import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from agentflow.config import Config
+from agentflow.config import Config, is_loopback
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.pii.patterns import TYPES
 
+if TYPE_CHECKING:
+    import uvicorn
+
+    from agentflow.gateway.http import HttpFront
+
 log = logging.getLogger("agentflow")
 
 # How long calls in flight may take to finish after SIGTERM, in seconds.
 _DRAIN = 10
+# How long connections may then take to be closed, in seconds.
+_LAST = 1
 
 
 def serve_http(config: Config, path: Path | None) -> int:
@@ -31,7 +38,7 @@ def serve_http(config: Config, path: Path | None) -> int:
         ConfigError: the address is not loopback and no caller is known, the port is taken, or the
             configuration cannot be built.
     """
-    if not _loopback(config.serve.host) and not config.auth.api_keys:
+    if not is_loopback(config.serve.host) and not config.auth.api_keys:
         raise ConfigError(
             f"Refusing to listen on {config.serve.host}: nobody would need a key",
             fix="Set auth.api_keys, or bind 127.0.0.1",
@@ -82,21 +89,54 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
                 server_header=False,
                 proxy_headers=False,
                 timeout_keep_alive=75,
-                timeout_graceful_shutdown=_DRAIN,
+                timeout_graceful_shutdown=_LAST,
             )
         )
-        async with manager.run(), _reloading(service, path, app):
+        # uvicorn would break off streams that owe an answer, and raise the signal again before we have cleaned up.
+        server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
+        async with manager.run(), _reloading(service, path, app), _ending(service, app, server):
             host, port = listener.getsockname()[:2]
             log.info("serving http://%s:%s%s", f"[{host}]" if ":" in host else host, port, config.serve.path)
             await server.serve(sockets=[listener])
 
 
-async def _stdio(config: Config, path: Path | None) -> None:
-    from mcp.server.stdio import stdio_server
+@contextlib.asynccontextmanager
+async def _ending(service: Service, app: HttpFront, server: uvicorn.Server) -> AsyncIterator[None]:
+    """On SIGTERM or SIGINT finish what is in flight, then end; on a second one end at once."""
+    tasks: list[asyncio.Task[None]] = []
 
-    async with _service(config) as service, _reloading(service, path, None), stdio_server() as (read, write):
+    async def drain() -> None:
+        service.front.close()
+        await app.drain(_DRAIN)
+        server.handle_exit(signal.SIGTERM, None)
+
+    def asked() -> None:
+        if not tasks:
+            log.info("stopping: requests in flight have %d s to end", _DRAIN)
+            tasks.append(asyncio.ensure_future(drain()))
+            return
+        server.force_exit = True
+        server.handle_exit(signal.SIGTERM, None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _stdio(config: Config, path: Path | None) -> None:
+    from agentflow.gateway.stdio import StdioFront
+
+    async with _service(config) as service, _reloading(service, path, None):
+        front = StdioFront(config.limits, _DRAIN)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, front.stop)
         server = service.front.server
-        await server.run(read, write, server.create_initialization_options())
+        await front.serve(lambda read, write: server.run(read, write, server.create_initialization_options()))
 
 
 @contextlib.asynccontextmanager
@@ -153,15 +193,6 @@ def _bind(host: str, port: int) -> socket.socket:
         ) from None
     listener.setblocking(False)
     return listener
-
-
-def _loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class _Masked(logging.Formatter):

@@ -10,34 +10,37 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from agentflow import paths
-from agentflow.config import Config, ServerConfig
-from agentflow.errors import AgentFlowError
+from agentflow.config import Config, LimitsConfig, ServerConfig, is_loopback
+from agentflow.errors import ConfigError
 from agentflow.gateway import catalogue as catalogues
 from agentflow.gateway.assemble import Parts, assemble
 from agentflow.gateway.catalogue import Member
 from agentflow.gateway.core import FLOW, Gateway
 from agentflow.gateway.front import Front
+from agentflow.gateway.unasked import Instructions, Notifications
 from agentflow.gateway.upstreams.build import build as build_upstream
 from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
 from agentflow.identity.authenticate import Authenticator
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import JSON, Call, Direction, Message, Session, UpstreamFacts
+from agentflow.pipeline.call import JSON, Call, UpstreamFacts
+from agentflow.policy.engine import Engine
 
 log = logging.getLogger(__name__)
 
 # Unsolicited notifications being passed on at once; an upstream that floods loses the rest.
 _UNSOLICITED = 1000
+# Roles that may see the servers, their tools and what is wrong with them.
+_MAY_SEE = frozenset({"admin", "operator"})
 # How long a replaced upstream may finish what it was asked, in seconds.
 _GRACE = 300.0
 # How long the first requests wait for upstreams that are still connecting, in seconds: many clients list once.
 _FIRST = 2.0
 # How long a changed upstream may take to connect before it is swapped in regardless.
 _SWAP = 1.2
-_SYSTEM = Principal("agentflow", kind="service", roles=("gateway",), auth="internal")
 
 
 class Service:
@@ -53,13 +56,15 @@ class Service:
         self.config = config
         self.started = time.time()
         self.authenticator = Authenticator(config.auth)
-        self._parts = assemble(config, self._facts)
+        self._bound = config.serve.host
+        self._parts = assemble(config, self._facts, Engine(config.policy))
         self.gateway = Gateway(self._parts, config.catalogue)
-        self.front = Front(self.gateway, self.authenticator.local("stdio"), self._instructions)
+        self._instructions = Instructions(self.gateway)
+        self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
+        self._notifications = Notifications(self.gateway, self.front)
         self._members: list[Member] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = asyncio.Event()
-        self._instruction_text = ""
 
     def _facts(self, call: Call, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
         return self.gateway.facts(call.surface, shown)
@@ -68,7 +73,7 @@ class Service:
 
     def start(self) -> None:
         """Begin connecting to every upstream, all at once, in the background."""
-        self._members = [self._member(name, server) for name, server in wanted(self.config).items()]
+        self._members = [self._member(name, server, self.config.limits) for name, server in wanted(self.config).items()]
         for member in self._members:
             member.upstream.start()
         self._spawn(self._refresh_forever())
@@ -111,11 +116,11 @@ class Service:
 
     # Upstreams ----------------------------------------------------------------------------------------------
 
-    def _member(self, name: str, server: ServerConfig) -> Member:
+    def _member(self, name: str, server: ServerConfig, limits: LimitsConfig) -> Member:
         upstream = build_upstream(
             name,
             server,
-            self.config.limits,
+            limits,
             on_change=lambda _: self._stale.set(),
             on_unsolicited=self._unsolicited,
         )
@@ -137,65 +142,15 @@ class Service:
     async def _refresh(self) -> None:
         before = self.gateway.catalogue
         self.gateway.catalogue = catalogues.build(self._members, self.config.catalogue)
-        self._instruction_text = await self._screened_instructions()
+        await self._instructions.refresh(self._members)
         for problem in self.gateway.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem)
         await self.front.catalogue_changed()
 
-    async def _screened_instructions(self) -> str:
-        """The upstreams' own instructions, each through the pipeline like any listing; a poisoned one is left out."""
-        texts = []
-        for member in self._members:
-            text = member.upstream.listing.instructions
-            if not text:
-                continue
-            message = Message("server/instructions", Direction.OUTBOUND, {"instructions": text})
-            try:
-                body = await self.gateway.pipeline.relay(
-                    self._own_call("server/instructions", member.upstream), message
-                )
-            except AgentFlowError as error:
-                log.warning("%s: its instructions are withheld: %s", member.name, error.message)
-                continue
-            if body.get("instructions"):
-                texts.append(f"## {member.name}\n{body['instructions']}")
-        return "\n\n".join(texts)
-
-    def _instructions(self) -> str:
-        head = (
-            "AgentFlow gateway. Values like <EMAIL_1f3a9c2e> stand for personal data: use them as they are, "
-            "the gateway puts the real value in where policy allows it."
-        )
-        return f"{head}\n\n{self._instruction_text}".strip()
-
-    def _own_call(self, surface: str, upstream: Upstream) -> Call:
-        return Call(
-            surface=surface,
-            principal=_SYSTEM,
-            session=Session("system", _SYSTEM),
-            params={},
-            upstream=upstream.facts,
-            transport="internal",
-        )
-
     def _unsolicited(self, upstream: Upstream, method: str, params: JSON, identity: ClientIdentity | None) -> None:
         if len(self._tasks) < _UNSOLICITED:
-            self._spawn(self._pass_on(upstream, method, params, identity))
-
-    async def _pass_on(self, upstream: Upstream, method: str, params: JSON, identity: ClientIdentity | None) -> None:
-        uri = params.get("uri")
-        try:
-            message = Message(method, Direction.OUTBOUND, params)
-            body = await self.gateway.pipeline.relay(self._own_call(method, upstream), message)
-        except AgentFlowError as error:
-            log.warning("%s: a %s was withheld: %s", upstream.facts.name, method, error.message)
-            return
-        if method == "notifications/resources/updated" and isinstance(uri, str):
-            await self.front.resource_updated(uri, body)
-        elif method == "notifications/message" and identity is not None:
-            # Without an identity the session is the gateway's own or shared: whose business it is nobody knows.
-            await self.front.log_message(body, identity)
+            self._spawn(self._notifications.pass_on(upstream, method, params, identity))
 
     # Configuration ------------------------------------------------------------------------------------------
 
@@ -203,20 +158,28 @@ class Service:
         """Swap in a changed configuration without dropping a call.
 
         Raises:
-            ConfigError: it cannot be built; the old one goes on.
+            ConfigError: it cannot be built, or would open a network address to everybody; the old one goes on.
         """
+        if not is_loopback(self._bound) and not config.auth.api_keys:
+            raise ConfigError(
+                f"This gateway listens on {self._bound}: without auth.api_keys everybody could call it",
+                fix="Keep a key, or bind 127.0.0.1 and restart",
+            )
         if config.data_dir != self.config.data_dir or config.serve != self.config.serve:
             log.warning("data_dir and serve take effect at the next start; the rest is applied now")
-        authenticator = Authenticator(config.auth)
-        parts = assemble(config, self._facts, self._parts)
-        members, retired = await self._changed_members(config)
-        self.config, self.authenticator = config, authenticator
+        authenticator, old = Authenticator(config.auth), self._parts
+        engine = old.engine
+        if config.policy != old.config.policy:
+            engine = await asyncio.to_thread(Engine, config.policy)  # compiling takes a while; calls go on
+        parts = assemble(config, self._facts, engine, old)
+        try:
+            members, retired = await self._changed_members(config)
+        except BaseException:
+            parts.close(old)
+            raise
+        self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
         self.gateway.use(parts, config.catalogue)
-        old, self._parts = self._parts, parts
-        self._spawn(self._close_later(old))
-        self._members = members
-        for member in retired:
-            self._spawn(self._retire(member))
+        self._spawn(self._retire(old, retired))
         await self._refresh()
 
     async def _changed_members(self, config: Config) -> tuple[list[Member], list[Member]]:
@@ -226,7 +189,7 @@ class Service:
         for name, server in wanted(config).items():
             member = current.get(name)
             if member is None or member.config != server or not same_limits:
-                member = self._member(name, server)
+                member = self._member(name, server, config.limits)
                 member.upstream.start()
                 fresh.append(member)
             members.append(member)
@@ -238,36 +201,27 @@ class Service:
         kept = {id(member) for member in members}
         return members, [member for member in self._members if id(member) not in kept]
 
-    async def _retire(self, member: Member) -> None:
-        """Close a replaced upstream once nothing is in flight on it."""
+    async def _retire(self, old: Parts, members: Sequence[Member]) -> None:
+        """Close what was replaced once the calls that began with it are done."""
         try:
             async with asyncio.timeout(_GRACE):
-                await self.gateway.drained(member.upstream)
+                await old.pipeline.idle()
         except TimeoutError:
-            log.warning("%s: closed with calls still in flight after %.0f s", member.name, _GRACE)
+            log.warning("the former configuration is closed with calls still in flight after %.0f s", _GRACE)
         finally:
-            await member.upstream.close()
-
-    async def _close_later(self, old: Parts) -> None:
-        """Close replaced parts when the calls that began with them are done."""
-        try:
-            async with asyncio.timeout(_GRACE):
-                await asyncio.gather(*(self.gateway.drained(member.upstream) for member in self._members))
-        except TimeoutError:
-            log.warning("replaced parts closed with calls still in flight after %.0f s", _GRACE)
-        finally:
+            await asyncio.gather(*(member.upstream.close() for member in members), return_exceptions=True)
             old.close(self._parts)
 
     # Report -------------------------------------------------------------------------------------------------
 
-    def report(self, detailed: bool) -> tuple[int, JSON]:
-        """`/readyz`: 503 until every upstream has been tried once or had its time, then 200; details for known callers."""
+    def report(self, caller: Principal | None) -> tuple[int, JSON]:
+        """`/readyz`: 503 until every upstream has been tried or had its time, then 200; details for operators."""
         healths = [(member, member.upstream.health) for member in self._members]
         opened = self.gateway.opened.is_set()
         down = any(health.status in ("connecting", "unavailable") for _, health in healths)
         status = "starting" if not opened else "degraded" if down else "ready"
         body: JSON = {"status": status}
-        if detailed:
+        if caller is not None and (caller.auth == "local" or _MAY_SEE & set(caller.roles)):
             body["tools"] = len(self.gateway.catalogue.tools)
             body["problems"] = list(self.gateway.catalogue.problems)
             body["servers"] = [
@@ -291,6 +245,8 @@ class Service:
 
 def wanted(config: Config) -> dict[str, ServerConfig]:
     """The servers to run: the configured ones, further tool folders, and the flow tools."""
+    if FLOW in config.mcp_servers:
+        raise ConfigError(f"`{FLOW}` is the name of the gateway's own tools", fix="Give this server another name")
     servers = {name: server for name, server in config.mcp_servers.items() if not server.disabled}
     for number, folder in enumerate(config.tools, 1):
         servers.setdefault(f"tools-{number}", ServerConfig(type="tools", path=folder, namespace="", trust="trusted"))

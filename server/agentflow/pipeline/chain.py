@@ -65,7 +65,12 @@ class Reuse(Protocol):
 
 
 class Pipeline:
-    """An ordered, immutable chain. Replace it as a whole to reconfigure it; calls in flight keep theirs."""
+    """An ordered, immutable chain. Replace it as a whole to reconfigure it; calls in flight keep theirs.
+
+    Args:
+        writable: raises `AuditUnavailable` while it is known that nothing can be recorded: what could not be
+            accounted for is then refused before it runs.
+    """
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class Pipeline:
         recorder: Recorder,
         settings: Mapping[str, StageConfig] | None = None,
         reuse: Reuse | None = None,
+        writable: Callable[[], None] = lambda: None,
     ) -> None:
         self.revision = next(_revisions)
         self._settings = dict(settings or {})
@@ -81,6 +87,9 @@ class Pipeline:
         self._mutators = tuple(pair for pair in self._chain[Direction.OUTBOUND] if pair[0].kind == "mutator")
         self._release = tuple(s.release for s in kept if hasattr(s, "release"))
         self._recorder = recorder
+        self._writable = writable
+        self._running = 0
+        self._idle: asyncio.Event | None = None
         self._reuse = reuse
 
     def _setting(self, name: str) -> StageConfig:
@@ -105,6 +114,8 @@ class Pipeline:
             AgentFlowError: refused by a stage, failed at the upstream, or not recordable. Its text has been
                 through the outbound mutators, so it holds no clear PII.
         """
+        self._writable()
+        self._running += 1
         try:
             result = await self._exchange(call, dispatch, ready)
             call.outcome = "tool_error" if result.get("isError") else "ok"
@@ -121,8 +132,32 @@ class Pipeline:
         finally:
             for release in self._release:
                 release(call)
-            self._record(call)
+            try:
+                self._record(call)
+            finally:
+                self._done()
         return result
+
+    def _done(self) -> None:
+        self._running -= 1
+        if not self._running and self._idle:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request is on its way through this pipeline (one that was replaced by a reload)."""
+        self._idle = self._idle or asyncio.Event()
+        while self._running:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def interim(self, call: Call) -> None:
+        """Record a call that is not finished, before a question of it leaves as an interim answer.
+
+        Raises:
+            AuditUnavailable: it could not be recorded.
+        """
+        call.outcome = "input_required"
+        self._record(call)
 
     async def _exchange(self, call: Call, dispatch: Dispatch, ready: JSON | None) -> JSON:
         try:

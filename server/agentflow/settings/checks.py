@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import difflib
-import ipaddress
 import os
 import re
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from agentflow.config import Config, ServerConfig
+from agentflow.config import Config, ServerConfig, is_loopback
 from agentflow.settings.expansion import literal_part
 
 Loc = tuple[str | int, ...]
@@ -89,16 +88,6 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
     for name, server in config.mcp_servers.items():
         if not server.disabled:
             _server(("mcpServers", name), server, report, environ)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listener on `host` can be reached from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _front(config: Config, report: Report) -> None:

@@ -21,10 +21,6 @@ class Eras:
         self._refused: set[Era] = set()
         self._stateful: dict[Era, bool] = {}
 
-    def forget(self) -> None:
-        """The server may be another one now."""
-        self._refused.clear()
-
     def best(self, era: Era) -> Era:
         """The era to speak on behalf of a client that speaks `era`."""
         return _OTHER[era] if era in self._refused else era
@@ -44,6 +40,7 @@ class Eras:
         """
         if newest:
             connection = await connector.connect(identity, None, heard)
+            self._refused.discard(connection.era)
             if connection.era == "legacy":
                 self._refused.add("modern")
         else:
@@ -51,10 +48,9 @@ class Eras:
             try:
                 connection = await connector.connect(identity, era, heard)
             except Unsupported:
-                self._refused.add(era)
-                if _OTHER[era] in self._refused:
-                    raise
+                # What is known outlives an outage, so that clients keep their connections; it may be out of date.
                 connection = await connector.connect(identity, _OTHER[era], heard)
+                self._refused = {era}
         self._stateful[connection.era] = connection.stateful
         self.spoken = tuple(sorted({*self.spoken, connection.era}))
         return connection

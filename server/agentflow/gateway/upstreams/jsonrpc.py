@@ -6,6 +6,7 @@ redirect's target, and then only its printable beginning.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -36,6 +37,23 @@ def encode(message: JSON) -> bytes:
         raise InvalidArguments(f"the parameters cannot be sent as JSON: {error}") from None
 
 
+def decode(data: bytes) -> Any:
+    """Parse JSON. Half of a surrogate pair, which JavaScript servers send when they cut an emoji in two, becomes "?".
+
+    Raises:
+        ValueError: it is not JSON.
+    """
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in data and b"\\uD" not in data:
+            raise
+    try:
+        return orjson.loads(json.dumps(json.loads(data), ensure_ascii=False).encode("utf-8", "replace"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def is_answer(message: JSON) -> bool:
     """Whether a JSON-RPC message is a response (not a request or notification)."""
     return "method" not in message and ("result" in message or "error" in message)
@@ -48,8 +66,8 @@ def messages(data: bytes, label: str) -> list[JSON]:
         UpstreamProtocolError: it is not JSON, or not JSON-RPC.
     """
     try:
-        decoded = orjson.loads(data)
-    except orjson.JSONDecodeError:
+        decoded = decode(data)
+    except ValueError:
         raise UpstreamProtocolError(f"{label} sent something that is not JSON", fix=_MCP_URL) from None
     batch = decoded if isinstance(decoded, list) else [decoded]
     for message in batch:

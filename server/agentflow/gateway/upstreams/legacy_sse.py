@@ -14,8 +14,6 @@ from collections.abc import Coroutine
 from typing import Any
 from urllib.parse import urljoin
 
-import orjson
-
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import (
     AgentFlowError,
@@ -28,7 +26,7 @@ from agentflow.errors import (
 from agentflow.gateway.upstreams.connection import Connection, OnNotification
 from agentflow.gateway.upstreams.handshake import negotiate
 from agentflow.gateway.upstreams.http1 import Endpoint, HttpClient, Response
-from agentflow.gateway.upstreams.jsonrpc import encode, refusal, wrong_type
+from agentflow.gateway.upstreams.jsonrpc import decode, encode, refusal, wrong_type
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
 from agentflow.gateway.upstreams.sse_stream import SseParser
@@ -104,8 +102,8 @@ class SseWire:
 
     def _feed(self, peer: Peer, data: bytes) -> None:
         try:
-            message = orjson.loads(data)
-        except orjson.JSONDecodeError:
+            message = decode(data)
+        except ValueError:
             peer.reject("an event that is not JSON")
             return
         peer.feed(message)

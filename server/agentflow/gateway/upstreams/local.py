@@ -11,13 +11,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import orjson
+from mcp.shared.exceptions import MCPError
 from mcp.shared.memory import MessageStream, create_client_server_memory_streams
 from mcp.shared.message import ServerMessageMetadata, SessionMessage
 from mcp_types import (
+    INTERNAL_ERROR,
     ErrorData,
     JSONRPCError,
     JSONRPCMessage,
@@ -175,7 +179,7 @@ def _fastmcp(name: str, config: ServerConfig, provider: Any) -> FastMCP[Any]:
 
     import agentflow
 
-    return FastMCP(
+    server: FastMCP[Any] = FastMCP(
         name,
         version=agentflow.__version__,
         instructions=config.description,
@@ -183,6 +187,16 @@ def _fastmcp(name: str, config: ServerConfig, provider: Any) -> FastMCP[Any]:
         dereference_schemas=False,  # a tool's `$defs` are the client's to see
         on_duplicate="replace",
     )
+    server._mcp_server.middleware.append(_contained)
+    return server
+
+
+async def _contained(ctx: Any, call_next: Any) -> Any:
+    """A tool file that calls `sys.exit` ends its own call, not the gateway."""
+    try:
+        return await call_next(ctx)
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise MCPError(INTERNAL_ERROR, f"It ended with {type(error).__name__}") from None
 
 
 class MemoryWire:
@@ -239,11 +253,16 @@ class MemoryWire:
 
     async def _put(self, message: JSON) -> None:
         import anyio
+        from fastmcp.server.context import reset_transport, set_transport
 
+        # In memory, FastMCP takes everybody for one client, whose tools a tool file may hide. Here they are many.
+        many = set_transport("streamable-http")
         try:
             await self._streams.result()[1].send(SessionMessage(_model(message)))
         except (anyio.ClosedResourceError, anyio.BrokenResourceError):
             raise UpstreamUnavailable(f"{self._name} has ended: {self._peer.reason}", sent=False) from None
+        finally:
+            reset_transport(many)
 
     async def _post(self, message: JSON) -> None:
         with contextlib.suppress(UpstreamUnavailable):
@@ -284,11 +303,21 @@ def _model(message: JSON) -> JSONRPCMessage:
     return JSONRPCNotification(jsonrpc="2.0", method=message["method"], params=message.get("params"))
 
 
+def _unicode(value: JSON) -> JSON:
+    """The value with "?" for each half of a surrogate pair: Python's strings may hold them, no JSON text may."""
+    try:
+        orjson.dumps(value)
+    except TypeError:  # that, or an integer beyond 64 bits, which stays
+        cleaned: JSON = json.loads(json.dumps(value, ensure_ascii=False).encode("utf-8", "replace"))
+        return cleaned
+    return value
+
+
 def _raw(message: JSONRPCMessage) -> JSON:
     if isinstance(message, JSONRPCResponse):
-        return {"id": message.id, "result": message.result}
+        return {"id": message.id, "result": _unicode(message.result)}
     if isinstance(message, JSONRPCError):
-        return {"id": message.id, "error": message.error.model_dump(by_alias=True, exclude_unset=True)}
+        return {"id": message.id, "error": _unicode(message.error.model_dump(by_alias=True, exclude_unset=True))}
     body: JSON = {"method": message.method, "params": message.params}
     if isinstance(message, JSONRPCRequest):
         body["id"] = message.id

@@ -32,6 +32,7 @@ from agentflow.gateway.upstreams.connection import Connection, Connector
 from agentflow.gateway.upstreams.eras import Eras
 from agentflow.gateway.upstreams.pool import Pool, Slot
 from agentflow.gateway.upstreams.port import (
+    LOG_LEVELS,
     Changed,
     ClientIdentity,
     Exchange,
@@ -53,11 +54,13 @@ _DEBOUNCE_SECONDS = 0.05
 _STABLE_SECONDS = 10.0  # a session that lasted this long was a success, and resets the back-off
 _RETRY_LISTING_SECONDS = 60.0
 _BREAKERS = 256
+_LEVEL_SECONDS = 5.0
+_USUAL_LEVEL = LOG_LEVELS.index("info")  # what a server says of its own accord, as far as anybody can know
 _GATEWAY = ClientIdentity()
 
 _READS = frozenset(
     {"tools/list", "resources/list", "resources/templates/list", "prompts/list", "resources/read", "prompts/get"}
-    | {"completion/complete", "ping", "logging/setLevel", "resources/subscribe", "resources/unsubscribe"}
+    | {"completion/complete", "ping", "resources/subscribe", "resources/unsubscribe"}
 )
 _LIST_CHANGED = {
     "tools": "notifications/tools/list_changed",
@@ -198,6 +201,7 @@ class ManagedUpstream:
         while True:
             slot, connection = await self._connection(identity, seconds)
             try:
+                await self._set_level(slot, connection, exchange.log_level)
                 return await self._once(slot, connection, method, params, exchange, seconds)
             except UpstreamUnavailable as error:
                 if again or error.data.get("sent") is not False:
@@ -245,22 +249,46 @@ class ManagedUpstream:
         self, slot: Slot, connection: Connection, method: str, params: JSON, exchange: Exchange, seconds: float
     ) -> JSON:
         if method not in ("resources/subscribe", "resources/unsubscribe"):
-            if method == "logging/setLevel":
-                slot.level = params
             return await connection.request(method, params, exchange, seconds)
-        uri, who = str(params.get("uri")), {exchange.identity.principal}
-        holders = slot.subscribed.get(uri, frozenset())
-        holders = holders | who if method == "resources/subscribe" else holders - who
+        async with slot.subscribing:
+            return await self._subscribe(slot, connection, method, params, exchange, seconds)
+
+    async def _subscribe(
+        self, slot: Slot, connection: Connection, method: str, params: JSON, exchange: Exchange, seconds: float
+    ) -> JSON:
+        uri, who = str(params.get("uri")), {exchange.subscriber}
+        former = slot.subscribed.get(uri, frozenset())
+        holders = former | who if method == "resources/subscribe" else former - who
         wanted = {**slot.subscribed, uri: holders}
         if not holders:
             del wanted[uri]
         result: JSON = {}
+        if method == "resources/unsubscribe" and holders:
+            slot.subscribed = wanted  # somebody else still wants it
+            return result
         if connection.era == "legacy":
             result = await connection.request(method, params, exchange, seconds)
         else:
             await self._listen(connection, wanted, lists=connection.stateful)
         slot.subscribed = wanted
         return result
+
+    async def _set_level(self, slot: Slot, connection: Connection, level: str | None) -> None:
+        """Have a handshake upstream log what its client wants to hear.
+
+        Several sessions may share a connection, so it is only ever made to say more: what is too much for one of
+        them is held back on the way to it.
+        """
+        if level not in LOG_LEVELS or connection.era != "legacy" or not connection.stateful:
+            return
+        if "logging" not in connection.capabilities:
+            return
+        wanted = LOG_LEVELS[min(LOG_LEVELS.index(level), _USUAL_LEVEL)]
+        if slot.level is not None and LOG_LEVELS.index(slot.level) <= LOG_LEVELS.index(wanted):
+            return
+        slot.level = wanted
+        with contextlib.suppress(AgentFlowError):  # the call itself will tell whether the connection is any good
+            await connection.request("logging/setLevel", {"level": wanted}, None, _LEVEL_SECONDS)
 
     def _repeatable(self, method: str, params: JSON) -> bool:
         """Whether doing it twice does no harm, by protocol or by the tool's own word."""
@@ -291,6 +319,8 @@ class ManagedUpstream:
         )
         if self._eras.spoken != self._health.eras:
             self._report(self._health.status, self._health.reason)
+        # Which era it is, and whether there is a session, is known only now.
+        self._pool.rename(slot, self._key(slot.identity))
         try:
             with contextlib.suppress(UpstreamError):
                 await self._restore(slot, connection)
@@ -304,7 +334,7 @@ class ManagedUpstream:
         seconds = self._config.timeout
         if connection.era == "legacy":
             if slot.level is not None:
-                await connection.request("logging/setLevel", slot.level, None, seconds)
+                await connection.request("logging/setLevel", {"level": slot.level}, None, seconds)
             for uri in sorted(slot.subscribed):
                 await connection.request("resources/subscribe", {"uri": uri}, None, seconds)
         else:
@@ -353,7 +383,6 @@ class ManagedUpstream:
 
     async def _live(self) -> str:
         """One life of the gateway's own connection: connect, list, watch. Returns why it ended."""
-        self._eras.forget()
         connection = await self._eras.connect(
             self._connector, _GATEWAY, lambda method, params: self._heard(method, params, None), newest=True
         )

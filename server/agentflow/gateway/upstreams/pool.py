@@ -13,13 +13,11 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from agentflow.errors import AgentFlowError
 from agentflow.gateway.upstreams.connection import Connection
 from agentflow.gateway.upstreams.port import ClientIdentity
 
-JSON = dict[str, Any]
 _log = logging.getLogger(__name__)
 
 
@@ -29,8 +27,8 @@ class Slot:
 
     Attributes:
         users: calls that hold it.
-        subscribed: the resources subscribed to, each with the principals that want it.
-        level: the params of its last `logging/setLevel`, or None.
+        subscribed: the resources subscribed to, each with the sessions and listen streams that want it.
+        level: the log level it was set to, or None.
     """
 
     key: Hashable
@@ -40,7 +38,8 @@ class Slot:
     users: int = 0
     last_used: float = 0.0
     subscribed: dict[str, frozenset[str]] = field(default_factory=dict)
-    level: JSON | None = None
+    level: str | None = None
+    subscribing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Pool:
@@ -100,6 +99,13 @@ class Pool:
                 self._slots.move_to_end(slot.key)
         if slot.users == 0:
             self._room.set()
+
+    def rename(self, slot: Slot, key: Hashable) -> None:
+        """Put a slot under another key, unless that one is taken: its client's next call shall find it."""
+        if key not in self._slots and self._slots.get(slot.key) is slot:
+            del self._slots[slot.key]
+            slot.key = key
+            self._slots[key] = slot
 
     async def _connected(self, slot: Slot) -> Connection:
         if slot.connection is not None and not slot.connection.closed.is_set():

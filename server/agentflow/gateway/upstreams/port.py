@@ -16,6 +16,9 @@ JSON = dict[str, Any]
 Era = Literal["legacy", "modern"]
 Status = Literal["connecting", "ready", "unavailable", "disabled"]
 
+# Syslog order (RFC 5424), as MCP's LoggingLevel.
+LOG_LEVELS = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
 
 @dataclass(frozen=True, slots=True)
 class ClientIdentity:
@@ -43,7 +46,13 @@ class Exchange(Protocol):
 
     @property
     def log_level(self) -> str | None:
-        """The log level this request opted in to (2026 `_meta`), or None."""
+        """The log level this request opted in to (2026 `_meta`, or the session's `logging/setLevel`), or None."""
+        ...
+
+    @property
+    def subscriber(self) -> str:
+        """Who holds what this request subscribes to: one session or listen stream, of perhaps several of the
+        same identity. A subscription lasts until the last of them has gone."""
         ...
 
     async def notification(self, method: str, params: JSON) -> None:

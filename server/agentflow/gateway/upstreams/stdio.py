@@ -16,13 +16,11 @@ import signal
 from collections import deque
 from typing import Any, cast
 
-import orjson
-
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamProtocolError, UpstreamUnavailable
 from agentflow.gateway.upstreams.connection import OnNotification
 from agentflow.gateway.upstreams.handshake import negotiate
-from agentflow.gateway.upstreams.jsonrpc import encode
+from agentflow.gateway.upstreams.jsonrpc import decode, encode
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
 
@@ -219,8 +217,8 @@ class Child(asyncio.SubprocessProtocol):
         if not line:
             return
         try:
-            message = orjson.loads(line)
-        except orjson.JSONDecodeError:
+            message = decode(line)
+        except ValueError:
             self._peer.reject(f"a line of {len(line)} bytes that is not JSON")
             return
         self._peer.feed(message)
@@ -262,10 +260,21 @@ class Child(asyncio.SubprocessProtocol):
 
     def _write(self, data: bytes) -> bool:
         stdin = self._stdin()
-        if self._peer.closed.is_set() or stdin is None or stdin.is_closing():
+        if self._peer.closed.is_set() or stdin is None or stdin.is_closing() or self._dead():
             return False
         stdin.write(data + b"\n")
         return True
+
+    def _dead(self) -> bool:
+        """Whether nothing that is written now can be read, though the event loop may not have told us yet."""
+        if self._exited.is_set() or 1 not in self._open_pipes:
+            return True
+        if not hasattr(os, "waitid"):
+            return False
+        try:  # looks without reaping
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:
+            return True
 
     async def close(self) -> None:
         """Close stdin, wait, SIGTERM, wait, SIGKILL; then whatever is left of its group. Takes 6 s at most."""
