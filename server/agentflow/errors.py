@@ -49,6 +49,20 @@ class ConfigError(AgentFlowError):
     kind = "config_error"
 
 
+class ParseError(AgentFlowError):
+    """What came is not JSON."""
+
+    code = PARSE_ERROR
+    kind = "parse_error"
+
+
+class InvalidRequest(AgentFlowError):
+    """What came is JSON, but not a JSON-RPC 2.0 message that can be served here."""
+
+    code = INVALID_REQUEST
+    kind = "invalid_request"
+
+
 class InvalidArguments(AgentFlowError):
     """Arguments do not satisfy the tool's `inputSchema`, or a parameter is malformed."""
 

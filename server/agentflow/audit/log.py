@@ -49,12 +49,25 @@ class AuditLog:
         self._size = 0
         self._seq, self._last = 0, chain.FIRST_PREV
         self._torn = False  # the end of the segment is not a whole line
+        self._failing = False  # the last record could not be written
         try:
             self.chain = self._take_chain(data_dir)
             self._open()
         except OSError as error:
             self.close()
             raise _unavailable(error) from error
+
+    def ready(self) -> None:
+        """Find out, after a failure, whether records can be written again; the gap is then noted in the chain.
+
+        Asked before a call is sent on, so that with a full disk nothing runs that nobody could account for. Where
+        all is well it costs nothing.
+
+        Raises:
+            AuditUnavailable: they still cannot.
+        """
+        if self._failing:
+            self.append({"kind": "log", "time": round(time.time(), 6), "event": "writable_again"})
 
     def append(self, record: JSON) -> None:
         """Write one record; it is in the file when this returns.
@@ -70,7 +83,9 @@ class AuditLog:
                 self._room()
                 self._write(body)
             except OSError as error:
+                self._failing = True
                 raise _unavailable(error) from error
+            self._failing = False
 
     def close(self) -> None:
         """Release the chain. Idempotent."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 import orjson
@@ -20,14 +20,17 @@ from agentflow.pipeline.call import GATEWAY, JSON, Call, Decision
 MAX_ARGUMENTS = 4096  # bytes
 _KEY = secrets.token_bytes(32)
 _CLIENT_MEMBER = 64  # characters
+# Told elsewhere, or opaque to everybody but its maker: no stage looks into those, so nobody knows what they hold.
+_NOT_SHOWN = frozenset({"name", "uri", "_meta", "ref", "cursor", "requestState"})
 
 
-def of(call: Call, events: Sequence[JSON] = ()) -> JSON:
+def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str) -> JSON:
     """Build the record.
 
     Args:
         call: at its end; `outcome` is set.
         events: what a flow noted along the way, already redacted.
+        mask: takes personal data out of what a client says of itself.
 
     Returns:
         `{"kind": "call", "id", "time" (epoch seconds, of the start), "principal": {"id", "kind", "roles", "tenant",
@@ -69,7 +72,7 @@ def of(call: Call, events: Sequence[JSON] = ()) -> JSON:
         record["arguments"] = _arguments(call)
     if call.client:
         record["client"] = {
-            name: str(call.client[name])[:_CLIENT_MEMBER] for name in ("name", "version") if name in call.client
+            name: mask(str(call.client[name])[:_CLIENT_MEMBER]) for name in ("name", "version") if name in call.client
         }
     if call.pii.counts or call.pii.tokens:
         record["pii"] = {"counts": call.pii.counts, "tokens": call.pii.tokens}
@@ -98,7 +101,10 @@ def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
         labelled = call.labelled.get("uri") if call.labelled is not None else None
         record["name"] = labelled if isinstance(labelled, str) else _keyed(str(uri).encode())
     elif call.name:
-        record["name"] = call.name if known else _keyed(call.name.encode("utf-8", "replace"))
+        # What completes a resource template was typed by the client; the template itself was not.
+        ref = call.params.get("ref")
+        shown = call.target if isinstance(ref, dict) and ref.get("type") == "ref/resource" else call.name
+        record["name"] = shown if known else _keyed(call.name.encode("utf-8", "replace"))
         if known and call.target != call.name:
             record["target"] = call.target
 
@@ -106,7 +112,11 @@ def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
 def _arguments(call: Call) -> JSON:
     if call.labelled is None:
         return {"hash": _keyed(_canonical(call.params))}
-    shown = {name: value for name, value in call.labelled.items() if name not in ("name", "uri", "_meta")}
+    shown = {name: value for name, value in call.labelled.items() if name not in _NOT_SHOWN}
+    if isinstance(responses := shown.get("inputResponses"), dict):  # keyed by ids, which no stage looks into either
+        shown["inputResponses"] = list(responses.values())
+    if isinstance(argument := shown.get("argument"), dict):
+        shown["argument"] = {"value": argument.get("value")}
     text = _canonical(shown)
     if len(text) <= MAX_ARGUMENTS:
         return shown

@@ -31,6 +31,7 @@ class Client:
     ) -> None:
         self.identity = identity
         self.log_level = log_level
+        self.subscriber = self.identity.principal
         self.heard: list[tuple[str, JSON]] = []
         self.asked: list[tuple[str, JSON]] = []
         self._reply = reply

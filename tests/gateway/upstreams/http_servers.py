@@ -43,6 +43,7 @@ class Recorder:
     def __init__(self, identity: ClientIdentity | None = None, log_level: str | None = None) -> None:
         self.identity = identity or ClientIdentity()
         self.log_level = log_level
+        self.subscriber = self.identity.principal
         self.notifications: list[tuple[str, JSON]] = []
         self.asked: list[tuple[str, JSON]] = []
         self.answers: dict[str, JSON | Exception] = {}

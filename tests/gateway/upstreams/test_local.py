@@ -130,6 +130,26 @@ async def test_a_tool_file_is_listed_with_its_definitions_and_answers_with_struc
     assert result["structuredContent"] == trip
 
 
+HIDING = """
+from fastmcp import Context
+from fastmcp.tools import tool
+
+
+@tool
+async def hide(ctx: Context) -> str:
+    await ctx.disable_components(names={"hide"})
+    return "hidden"
+"""
+
+
+async def test_a_tool_file_hides_no_tool_from_everybody_on_behalf_of_one(
+    tmp_path: Path, closing: list[InProcess]
+) -> None:
+    peer = await opened(ToolsConnector("local", folder(tmp_path, hiding=HIDING), LIMITS), closing)
+    assert (await peer.request("tools/call", call("hide"), Client(), 20))["isError"]
+    assert [tool["name"] for tool in (await peer.request("tools/list", {}, None, 20))["tools"]] == ["hide"]
+
+
 class Someone:
     def __init__(self, name: str) -> None:
         self.name = name
