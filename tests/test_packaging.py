@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import site
 import subprocess
 import sys
 import tomllib
@@ -26,6 +25,12 @@ INITIALIZE = {
         "clientInfo": {"name": "test", "version": "1"},
     },
 }
+API = {
+    "openapi": "3.1.0",
+    "info": {"title": "t", "version": "1"},
+    "servers": [{"url": "http://127.0.0.1:9"}],
+    "paths": {"/x": {"get": {"operationId": "get_x", "responses": {"200": {"description": "ok"}}}}},
+}
 
 
 @pytest.fixture(scope="module")
@@ -40,16 +45,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The `bin` folder of a fresh environment with the wheel in it; its dependencies are this environment's."""
+    """The `bin` folder of a fresh environment with the wheel in it and what its metadata asks for, nothing else."""
     folder = tmp_path_factory.mktemp("venv")
     venv.create(folder, with_pip=False)
     binaries = folder / ("Scripts" if os.name == "nt" else "bin")
-    command = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install", "--no-deps", "--no-index"]
-    done = subprocess.run([*command, str(wheel)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (packages,) = folder.rglob("site-packages")
-    # Only now, so that pip never sees, and replaces, what is installed here.
-    (packages / "borrowed.pth").write_text("\n".join(site.getsitepackages()))
+    command = [sys.executable, "-m", "pip", "--python", str(binaries / "python"), "install", "--quiet"]
+    constraints = ["-c", str(REPOSITORY / "constraints.txt")]
+    done = subprocess.run([*command, *constraints, str(wheel)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     return binaries
 
 
@@ -98,6 +101,8 @@ def test_what_ships_is_found_inside_the_installation(installed: Path, tmp_path: 
 
 def test_the_installed_wheel_serves(installed: Path, tmp_path: Path) -> None:
     port = free_port()
+    (tmp_path / "api.json").write_text(json.dumps(API))
+    (tmp_path / "agentflow.yaml").write_text("mcpServers: {api: {type: openapi, spec: api.json}}")
     argv = [str(installed / "agentflow"), "serve", "--port", str(port)]
     log = tmp_path / "log"
     with log.open("wb") as output:
@@ -112,6 +117,8 @@ def test_the_installed_wheel_serves(installed: Path, tmp_path: Path) -> None:
                 return False
 
         wait_until(ready, "the installed gateway", 60)
+        servers = json.loads(fetch(f"http://127.0.0.1:{port}/readyz")[1])["servers"]
+        assert {server["name"]: server["status"] for server in servers} == {"api": "ready", "agentflow": "ready"}
         status, body, kind = fetch(
             f"http://127.0.0.1:{port}/mcp",
             json.dumps(INITIALIZE).encode(),
