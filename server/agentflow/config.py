@@ -175,19 +175,25 @@ class LimitsConfig(Section):
 
 
 class StageConfig(Section):
-    """How one stage behaves: `off` leaves it out, `audit` lets it report without refusing."""
+    """How one stage behaves: `off` leaves it out, `audit` lets one that only judges report without refusing."""
 
     mode: Literal["enforce", "audit", "off"] = Field(
-        default="enforce", description="`audit` reports without refusing or changing; `off` leaves the stage out."
+        default="enforce",
+        description="`audit` reports without refusing, or leaving anything out of a listing (stages that turn values "
+        "into tokens and back go on doing so); `off` leaves the stage out.",
     )
     fail: Literal["closed", "open"] = Field(
         default="closed", description="What happens to the call when the stage itself breaks: refused, or let through."
     )
-    timeout: float = Field(default=30.0, gt=0, description="Seconds for one look of a stage that waits for something.")
+    timeout: float = Field(
+        default=30.0,
+        gt=0,
+        description="Seconds for one look of a stage that waits for something; `approve` waits as long as policy says.",
+    )
 
 
 class PipelineConfig(Section):
-    """Order and behaviour of the stages. An `order` must name every stage it wants; see `pipeline/chain.py`."""
+    """Order and behaviour of the stages. An `order` names every stage once; see `pipeline/chain.py`."""
 
     order: tuple[str, ...] = Field(
         default=(), description="Stages in the order they run; empty means the default order."
@@ -204,7 +210,9 @@ class GuardConfig(Section):
         default="angle", description="`angle` writes <EMAIL_1f3a9c2e…>, `redacted` [REDACTED_EMAIL_1f3a9c2e…]."
     )
     token_ttl_days: float = Field(
-        default=90.0, gt=0, description="Days after its last use that a token can be given back."
+        default=90.0,
+        gt=0,
+        description="Days a token can be given back. Used in the second half of them, it gets all of them again.",
     )
     block_threshold: float = Field(
         default=0.8, ge=0, le=1, description="Injection severity from which content is blocked."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import orjson
 
 from agentflow.audit import record
+from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import (
     GATEWAY,
@@ -48,6 +49,26 @@ def call(**changes: object) -> Call:
 
 def text(built: JSON) -> str:
     return orjson.dumps(built).decode()
+
+
+def test_names_and_places_that_stages_quote_are_masked() -> None:
+    path = f"/structuredContent/{CLEAR}"
+    dropped = {"dropped": [{"name": f"crm://{CLEAR}", "path": f"/tools/0/{CLEAR}"}], "flagged": []}
+    made = call(
+        runs=[
+            StageRun("validate", Direction.OUTBOUND, "tools/call", Verdict.REFUSED, 1, {"path": path}),
+            StageRun("screen", Direction.OUTBOUND, "tools/list", Verdict.FLAGGED, 1, dropped),
+            StageRun("redact", Direction.OUTBOUND, "tools/call", Verdict.CHANGED, 1, {"redacted": {"EMAIL": 2}}),
+        ],
+        findings=[Finding("override", 0.6, path, 0, 8, "ignore…")],
+        client={"name": CLEAR, "version": "x" * 60 + f" {CLEAR}", "title": CLEAR},
+    )
+    built = record.of(made, (), PiiMatcher().mask)
+    assert CLEAR not in text(built) and CLEAR[:5] not in text(built)
+    assert built["stages"][0][5] == {"path": "/structuredContent/<EMAIL>"}
+    assert built["stages"][1][5]["dropped"][0]["path"] == "/tools/0/<EMAIL>"
+    assert built["stages"][2][5] == {"redacted": {"EMAIL": 2}}
+    assert built["findings"][0][2] == "/structuredContent/<EMAIL>"
 
 
 def test_a_record_says_who_did_what_and_what_was_decided() -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from faults.speakers import HttpLegacy, HttpModern, Speaker, Stdio, stdio_gateway, wait_for_tools
 from gateway_process import REPOSITORY, Gateway, free_port, running_gateway
 from upstream_processes import listening_process
@@ -39,7 +38,7 @@ class World:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     tmp_path = tmp_path_factory.mktemp("faults")
     port = free_port()
-    short = {"timeout": 2}
+    short = {"timeout": 1}
     config = {
         "mcpServers": {
             "evil": evil(**short),

@@ -176,9 +176,11 @@ class Stdio:
     def read(self, deadline: float = DEADLINE) -> JSON:
         """The next message, whatever it is."""
         try:
-            return dict(json.loads(self.lines.get(timeout=deadline)))
+            line = self.lines.get(timeout=deadline)
         except queue.Empty:
             raise AssertionError(f"the gateway said nothing for {deadline} s\n{self.log_text()}") from None
+        assert line, f"the gateway has ended\n{self.log_text()}"
+        return dict(json.loads(line))
 
     def answer(self, number: Any, deadline: float = DEADLINE) -> JSON:
         """The answer to one request; others are kept in `unclaimed`."""
@@ -250,6 +252,7 @@ def _read_lines(process: subprocess.Popen[bytes], lines: queue.Queue[bytes]) -> 
     assert process.stdout is not None
     for line in process.stdout:
         lines.put(line)
+    lines.put(b"")
 
 
 def wait_for_tools(speaker: Speaker, *names: str) -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from agentflow.audit.read import entries, verify
 from faults.conftest import evil
 from faults.speakers import HttpLegacy, HttpModern, Speaker, call_params, connect, stdio_gateway, wait_for_tools
 from gateway_process import running_gateway, wait_until, write_config
+
+from agentflow.audit.read import entries, verify
 
 SLOW = call_params("good__slow", {"seconds": 0.8})
 
@@ -68,8 +68,10 @@ def test_a_signal_finishes_what_is_in_flight_over_http(tmp_path: Path, number: i
         assert [e.record["outcome"] for e in done] == ["ok", "ok"] and verify(gateway.data_dir).ok
 
 
-@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "end of input"])
-@pytest.mark.parametrize("era", ["modern", "legacy"])
+@pytest.mark.parametrize(
+    ("era", "how"),
+    [("modern", "SIGTERM"), ("legacy", "SIGINT"), ("modern", "end of input"), ("legacy", "end of input")],
+)
 def test_what_is_in_flight_on_stdio_is_answered_before_the_end(tmp_path: Path, era: str, how: str) -> None:
     path = write_config(config(tmp_path), tmp_path / "agentflow.yaml")
     with stdio_gateway(path, tmp_path, era) as speaker:

@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from faults.conftest import evil
 from gateway_process import child_environment, running_gateway, wait_until, write_config
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from agentflow.audit.read import entries, verify
 from faults.conftest import evil
 from faults.speakers import HttpLegacy, HttpModern, Speaker, stdio_gateway, wait_for_tools
 from gateway_process import Gateway, child_environment, running_gateway, wait_until, write_config
+
+from agentflow.audit.read import entries, verify
 
 AUDIT, VAULT = -32017, -32009
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -87,10 +87,6 @@ def test_a_vault_that_cannot_be_written_refuses_what_it_would_have_to_hide(tmp_p
     with running_gateway(config(tmp_path / "seen.jsonl"), tmp_path) as gateway:
         gateway.wait_for_tools("good__echo")
         assert "result" in gateway.call("good__echo", {"text": "mail first.person@example.org"})
-        vault = next(path for path in gateway.data_dir.rglob("*.db*") if path.is_file())
-        smallest = max(path.stat().st_size for path in vault.parent.glob(f"{vault.name.partition('.')[0]}*"))
-        while segment(gateway.data_dir).stat().st_size > 2000 and smallest <= segment(gateway.data_dir).stat().st_size:
-            break
         resource.prlimit(gateway.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         answer = gateway.call("good__echo", {"text": "mail second.person@example.org"})
         assert answer["error"]["code"] in (AUDIT, VAULT)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-
 from faults.speakers import HttpLegacy, HttpModern, Speaker, stdio_gateway, wait_for_tools
 from gateway_process import running_gateway
 

@@ -7,11 +7,11 @@ import threading
 from typing import Any
 
 import pytest
+from faults.conftest import World
+from faults.speakers import HttpLegacy, HttpModern, Speaker
+from gateway_process import wait_until
 
 from agentflow.audit.read import entries, verify
-from faults.conftest import World
-from faults.speakers import Speaker
-from gateway_process import wait_until
 
 PROTOCOL_ERROR, TIMEOUT = -32015, -32016
 FAULTS = {
@@ -53,19 +53,21 @@ def test_of_two_answers_the_first_one_counts(speaker: Speaker, server: str) -> N
 
 
 def test_a_stuck_upstream_delays_nobody(world: World) -> None:
-    stuck = [world.speakers["http-modern"], world.speakers["http-legacy"]]
     stuck_answers: list[dict[str, Any]] = []
+    stuck: list[tuple[Speaker, str]] = [
+        (HttpModern(world.gateway), "evil"),
+        (HttpModern(world.gateway), "web"),
+        (HttpLegacy(world.gateway), "evil"),
+        (HttpLegacy(world.gateway), "web"),
+    ]
     waiting = [
-        threading.Thread(target=lambda s=s, n=n: stuck_answers.append(s.call(f"{n}__never", {})))
-        for s in stuck
-        for n in ("evil", "web")
+        threading.Thread(target=lambda s=s, n=n: stuck_answers.append(s.call(f"{n}__never", {}))) for s, n in stuck
     ]
     for thread in waiting:
         thread.start()
-    others = world.speakers["stdio-modern"], world.gateway
-    done = 0
-    while not stuck_answers:  # they take two seconds each
-        assert "result" in others[1].call("good__echo", {"text": "on time"})
+    other, done = HttpLegacy(world.gateway), 0
+    while not stuck_answers:  # they take a second
+        assert "result" in other.call("good__echo", {"text": "on time"})
         done += 1
     for thread in waiting:
         thread.join(20)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentflow.errors import ContentBlocked, PolicyDenied, UpstreamTimeout, UpstreamUnavailable
+from agentflow.errors import ContentBlocked, LimitExceeded, PolicyDenied, UpstreamTimeout, UpstreamUnavailable
 from agentflow.flow.catalogue import Catalogue
 from agentflow.flow.executor import Executor, invalid
 from agentflow.flow.types import Action, ExecutorOutput
@@ -81,6 +81,51 @@ async def test_a_write_that_may_have_run_is_not_retryable() -> None:
     result = (await run(world, Action(tool="send_it"))).results[0]
     assert result.error is not None
     assert not result.error.retryable
+
+
+@pytest.mark.parametrize(
+    ("limit", "retryable"),
+    [({"limit": "max_result_bytes"}, False), ({"limit": "max_concurrent", "retry_after": 1.0}, True)],
+)
+async def test_a_limit_is_retryable_only_where_it_says_when(limit: dict[str, Any], retryable: bool) -> None:
+    world = World()
+
+    async def bounded() -> Any:
+        raise LimitExceeded("too much", **limit)
+
+    world.add("send_it", bounded, "Send it.", annotations=WRITE)
+    result = (await run(world, Action(tool="send_it"))).results[0]
+    assert result.error is not None
+    assert (result.error.kind, result.error.retryable) == ("limit_exceeded", retryable)
+
+
+@pytest.mark.parametrize(
+    ("error", "calls"),
+    [
+        (LimitExceeded("too much", limit="max_result_bytes"), 1),
+        (UpstreamTimeout("slow"), 1),
+        (ContentBlocked("injection"), 1),
+        (RuntimeError("broken"), 1),
+        (PolicyDenied("not for you"), 2),
+        (UpstreamUnavailable("down"), 2),
+    ],
+)
+async def test_a_write_that_may_have_run_is_not_made_again_however_it_is_planned(error: Exception, calls: int) -> None:
+    world, made = World(), []
+
+    async def send(n: str) -> Any:
+        made.append(n)
+        raise error
+
+    world.add("send_it", send, "Send it.", {"n": STRING}, annotations=WRITE)
+    executor = Executor(world, Catalogue(await world.tools()))
+    action = Action(tool="send_it", arguments={"n": "a"})
+    await executor.run([action])
+    again = await executor.run([action, Action(tool="send_it", arguments={"n": "b"})])
+    assert made == ["a"] * calls + ["b"]
+    assert len(again.commands) == calls
+    if calls == 1:
+        assert again.results[0].error is not None and again.results[0].error.kind == "not_repeated"
 
 
 async def test_a_crash_tells_nothing_of_its_text() -> None:

@@ -386,7 +386,8 @@ def main() -> None:
         asyncio.run(over_stdio(build()))
     else:
         app = sse_app(build()) if given.sse else build().streamable_http_app()
-        uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="error")
+        # On SIGTERM it goes at once, streams or not: a test that restarts it wants a server that forgot everything.
+        uvicorn.run(app, host="127.0.0.1", port=given.port, log_level="critical", timeout_graceful_shutdown=0)
 
 
 if __name__ == "__main__":

@@ -108,7 +108,7 @@ class Seen:
 
     async def roots(self, context: Any) -> types.ListRootsResult:
         self.asked.append(("roots/list", None))
-        return types.ListRootsResult(roots=[types.Root(uri="file:///work/one", name="one")])
+        return types.ListRootsResult(roots=[types.Root(uri="file:///home/ada/one", name="one")])
 
 
 @asynccontextmanager

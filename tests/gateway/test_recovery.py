@@ -77,12 +77,8 @@ def test_a_killed_child_is_started_again_for_the_next_call(children: tuple[Gatew
 
 
 def alive(pid: int) -> bool:
-    """Whether the process runs; one that has ended and was not waited for does not."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
-        return False
-    return stat.rpartition(")")[2].split()[0] != "Z"
+    """Whether there is anything left of the process. While one of its threads ends, its pipes are still open."""
+    return Path(f"/proc/{pid}").exists()
 
 
 def test_all_children_killed_at_once_come_back(children: tuple[Gateway, Record]) -> None:
@@ -218,9 +214,8 @@ def test_the_command_line_lists_calls_and_explains(plain: Gateway) -> None:
 
     called = agentflow(plain, "call", "web__echo", "city=Alta", "--explain", "--config", str(plain.config_path), *where)
     assert called.returncode == 0, called
-    stages = [line.split()[0] for line in called.stdout.splitlines() if line.startswith((" ", "limit", "validate"))]
-    for stage in ("limit", "validate", "screen", "label", "decide", "rehydrate", "taint", "redact"):
-        assert any(stage in line for line in called.stdout.splitlines()), (stage, stages, called.stdout)
+    ran = {line.split()[0] for line in called.stdout.splitlines() if line.strip()}
+    assert {"limit", "validate", "screen", "label", "decide", "rehydrate", "taint", "redact"} <= ran, called.stdout
     assert "decision: allow" in called.stdout
 
     raw = agentflow(plain, "call", "web__echo", "--args", '{"city": "Alta"}', "--explain", "--json", *where)

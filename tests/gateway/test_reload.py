@@ -192,6 +192,33 @@ def test_a_file_replaced_as_editors_do_it_is_followed_too(live: Live) -> None:
     live.wait_for("second__echo")
 
 
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+@pytest.mark.parametrize("era", [LEGACY, MODERN])
+async def test_a_subscription_goes_on_when_its_server_s_entry_changes(live: Live, era: str) -> None:
+    seen, uri = Seen(), "first://one"
+    before = len(live.record("first").of("resources/subscribe"))
+    config = live.config("first")
+    config["mcpServers"]["first"] = {**live.first, "timeout": 33 if era == LEGACY else 34}
+
+    async def changed(client: Any) -> None:
+        write_config(config, live.gateway.config_path)
+        subscribed = live.record("first")
+        await until(lambda: len(subscribed.of("resources/subscribe")) > before + 1, "the new subscription", 10)
+        await client.call_tool("first__touch")
+
+    async with client_of(live.gateway, era, seen) as client:
+        if era == LEGACY:
+            await client.subscribe_resource(uri)
+            await changed(client)
+            await until(lambda: "notifications/resources/updated" in seen.methods(), "the change")
+        else:
+            async with client.listen(resource_subscriptions=[uri]) as subscription:
+                await changed(client)
+                with anyio.fail_after(10):
+                    await anext(aiter(subscription))
+    live.edit_and_wait("first")
+
+
 def test_a_session_goes_on_over_an_edit(live: Live) -> None:
     async def session() -> None:
         async with client_of(live.gateway, LEGACY, name="stays") as client:

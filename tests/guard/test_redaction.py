@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import json
 from collections.abc import Iterator
@@ -121,7 +122,29 @@ def test_an_untouched_body_is_returned_as_it_is() -> None:
 def test_counts_and_pointers_say_what_was_found_and_where() -> None:
     redaction = redact({"arguments": {"to": ["a@example.com and b@example.com"], "c@example.com": 4111111111111111}})
     assert redaction.counts == {"EMAIL": 3, "CARD": 1}
-    assert sorted(redaction.paths) == ["/arguments/c@example.com", "/arguments/c@example.com", "/arguments/to/0"]
+    assert sorted(redaction.paths) == ["/arguments/<EMAIL>", "/arguments/<EMAIL>", "/arguments/to/0"]
+
+
+@pytest.mark.parametrize(
+    ("mime", "redacted"), [("text/plain", True), ("application/json", True), (None, True), ("application/pdf", False)]
+)
+def test_a_text_file_is_redacted_inside_its_base64(mime: str | None, redacted: bool) -> None:
+    clear = json.dumps({"note": "contact alice@example.com, straße 5"})
+    file = {"uri": "x://y", "blob": base64.b64encode(clear.encode()).decode(), **({"mimeType": mime} if mime else {})}
+    for body in ({"contents": [file]}, {"content": [{"type": "resource", "resource": file}]}):
+        done = redact(body)
+        assert (done.counts == {"EMAIL": 1}) is redacted
+        if redacted:
+            after = done.body.get("contents") or [done.body["content"][0]["resource"]]
+            text = base64.b64decode(after[0]["blob"]).decode()
+            assert "<EMAIL_" in text and "alice" not in text and "straße" in json.loads(text)["note"]
+            assert done.paths[0].endswith("/blob")
+
+
+def test_a_text_file_among_many_is_redacted_too() -> None:
+    blob = base64.b64encode(b"contact alice@example.com").decode()
+    body = {"contents": [{"uri": f"x://{n}", "text": "plain"} for n in range(50)] + [{"uri": "x://a", "blob": blob}]}
+    assert redact(body).counts == {"EMAIL": 1}
 
 
 def test_only_the_types_asked_for_are_replaced() -> None:
@@ -149,9 +172,10 @@ def test_text_cut_off_in_the_middle_of_json_is_redacted_too() -> None:
 
 
 def test_names_and_addresses_in_listings_stay_and_descriptions_do_not() -> None:
-    tool = {"name": "mail_alice@example.com", "description": "writes to alice@example.com", "inputSchema": {}}
+    tool = {"name": "mail.alice_10.1.2.3", "description": "writes to alice@example.com", "inputSchema": {}}
     assert redact({"tools": [tool]}).body["tools"][0] == {**tool, "description": redact(
         {"x": "writes to alice@example.com"}).body["x"]}  # fmt: skip
+    assert "alice" not in str(redact({"tools": [{**tool, "name": "write to alice@example.com"}]}).body)
     resources = {
         "resources": [{"uri": "http://10.1.2.3/a", "name": "n"}, {"uri": "mail://bob@example.com", "name": "m"}]
     }

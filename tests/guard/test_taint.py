@@ -80,15 +80,6 @@ def test_the_store_is_bounded_over_all_principals() -> None:
     assert len(sessions) <= 40
 
 
-def test_a_closed_session_is_forgotten() -> None:
-    sessions = Sessions()
-    first = sessions.session(ADA, "abc", "")
-    sessions.forget(BOB, "abc")
-    assert sessions.session(ADA, "abc", "") is first
-    sessions.forget(ADA, "abc")
-    assert sessions.session(ADA, "abc", "") is not first
-
-
 @pytest.mark.parametrize(
     ("body", "expected"),
     [

@@ -173,6 +173,32 @@ def test_an_expired_token_means_nothing_and_one_in_use_does_not_expire(
     vault.close()
 
 
+def test_giving_a_value_back_counts_as_use(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1_000_000.0
+    monkeypatch.setattr("agentflow.guard.vault.time.time", lambda: clock)
+    vault = Vault(path, KEY, ttl_days=10)
+    (name,) = vault.tokens("t", [MAIL])
+    for _ in range(3):
+        clock += 6 * 86_400
+        assert vault.values("t", [name]) == {name: Entry(*MAIL)}
+        vault.close()
+        vault = Vault(path, KEY, ttl_days=10)
+    clock += 11 * 86_400
+    assert vault.values("t", [name]) == {}
+    vault.close()
+
+
+def test_a_value_is_given_back_though_its_life_cannot_be_prolonged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = 1_000_000.0
+    monkeypatch.setattr("agentflow.guard.vault.time.time", lambda: clock)
+    vault = Vault(path, KEY, ttl_days=10)
+    (name,) = vault.tokens("t", [MAIL])
+    clock += 6 * 86_400
+    vault._db.execute("PRAGMA query_only = 1")
+    assert vault.values("t", [name]) == {name: Entry(*MAIL)}
+    vault.close()
+
+
 def test_files_are_private(tmp_path: Path) -> None:
     open_vault(config(tmp_path)).close()
     assert {

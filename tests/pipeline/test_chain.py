@@ -9,17 +9,29 @@ from typing import Any, Literal
 import pytest
 
 from agentflow.config import StageConfig
-from agentflow.errors import AgentFlowError, AuditUnavailable, ConfigError, PolicyDenied, StageFailed, UpstreamError
+from agentflow.errors import (
+    AgentFlowError,
+    AuditUnavailable,
+    ConfigError,
+    ContentBlocked,
+    PolicyDenied,
+    StageFailed,
+    UpstreamError,
+    UpstreamUnavailable,
+)
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import Call, Direction, Message, Session, Verdict
+from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session, Verdict
 from agentflow.pipeline.chain import Pipeline, ordered
 from agentflow.pipeline.stage import PASS, Note, Stage
+from agentflow.pipeline.stages.cache import Cache
 
 BOTH = frozenset(Direction)
 
 
 class Probe:
     """A real stage whose behaviour the test gives it."""
+
+    own_timeout = False
 
     def __init__(
         self,
@@ -103,6 +115,64 @@ async def test_in_audit_mode_a_validator_flags_instead_of_refusing() -> None:
     this = call()
     await pipeline.handle(this, answer)
     assert {r.verdict for r in this.runs} == {Verdict.FLAGGED}
+
+
+async def test_a_stage_that_bounds_itself_is_not_cut_short() -> None:
+    released = asyncio.Event()
+
+    async def wait() -> Note:
+        await released.wait()
+        return PASS
+
+    stage = Probe("approve", lambda call, message: wait(), directions=frozenset({Direction.INBOUND}))
+    stage.own_timeout = True
+    running = asyncio.create_task(
+        Pipeline([stage], Records(), {"approve": StageConfig(timeout=1e-9)}).handle(call(), answer)
+    )
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    released.set()
+    assert await running == await answer(call())
+
+
+async def test_a_cache_that_is_switched_off_answers_nothing() -> None:
+    for mode, expected in (("enforce", 1), ("off", 2)):
+        dispatched, cache = [], Cache()
+
+        async def dispatch(c: Call, seen: list[Call] = dispatched) -> dict[str, Any]:
+            seen.append(c)
+            return await answer(c)
+
+        pipeline = Pipeline([cache], Records(), {"cache": StageConfig.model_validate({"mode": mode})}, cache)
+        for _ in range(2):
+            this = call()
+            this.definition = {"name": "t", "annotations": {"readOnlyHint": True}}
+            this.decision = Decision(True, obligations=Obligations(cache_ttl=60))
+            await pipeline.handle(this, dispatch)
+        assert len(dispatched) == expected, mode
+
+
+async def test_what_an_error_advises_is_cleaned_like_the_rest_of_it() -> None:
+    def clean(_: Call, message: Message) -> Note:
+        message.body = {k: v.replace("alice", "<A>") if isinstance(v, str) else v for k, v in message.body.items()}
+        return Note(Verdict.CHANGED)
+
+    async def moved(_: Call) -> dict[str, Any]:
+        raise UpstreamUnavailable("alice moved", fix="use https://x.example/?mail=alice")
+
+    mutator = Probe("redact", clean, "mutator", frozenset({Direction.OUTBOUND}))
+    with pytest.raises(UpstreamUnavailable) as caught:
+        await Pipeline([mutator], Records()).handle(call(), moved)
+    assert (caught.value.message, caught.value.payload()["fix"]) == ("<A> moved", "use https://x.example/?mail=<A>")
+
+    def object_to(_: Call, message: Message) -> Note:
+        raise ContentBlocked("alice again", fix="alice")
+
+    guard = Probe("screen", object_to, "validator", frozenset({Direction.OUTBOUND}))
+    with pytest.raises(ContentBlocked) as blocked:
+        await Pipeline([guard, mutator], Records()).handle(call(), moved)
+    assert (blocked.value.message, blocked.value.fix) == ("<A> again", "<A>")
 
 
 async def test_a_stage_switched_off_does_not_run() -> None:

@@ -83,8 +83,32 @@ def test_a_completion_of_the_gateway_itself_is_the_gateways() -> None:
 def test_a_uri_with_pii_appears_as_labelled() -> None:
     made = call("resources/read", {"uri": f"crm://{CLEAR}"}, {"uri": f"crm://{TOKEN}"}, target=f"crm://{CLEAR}")
     assert document.for_call(made)["call"]["tool"] == f"crm://{TOKEN}"
-    plain = call("resources/read", {"uri": "gw+crm://a"}, {"uri": "gw+crm://a"}, target="crm://a")
-    assert document.for_call(plain)["call"]["tool"] == "crm://a"
+    listed = call("resources/read", {"uri": "crm://%61"}, {"uri": "crm://%61"}, target="crm://%61")
+    assert document.for_call(listed)["call"]["tool"] == "crm://%61"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"),
+    [
+        ("file:///secret/plan", "file:///secret/plan"),
+        ("file:///public/../secret/plan", "file:///secret/plan"),
+        ("file:///public/./%2e%2E%2fsecret//plan", "file:///secret/plan"),
+        ("file:///%73ecret/plan", "file:///secret/plan"),
+        ("https://host/../../a?q=../b", "https://host/a?q=../b"),
+        ("crm://open/../secret/a", "crm://secret/a"),
+        ("crm:///open/../../secret/a", "crm:///secret/a"),
+        ("crm://a%40b", "crm://a%40b"),
+        ("note:x", "note:x"),
+    ],
+)
+def test_a_uri_that_a_template_matched_is_seen_as_where_it_leads(asked: str, seen: str) -> None:
+    made = call("resources/read", {"uri": asked}, {"uri": asked}, target="file:///{+path}")
+    assert document.for_call(made)["call"]["tool"] == seen
+
+
+def test_a_uri_that_was_not_labelled_is_not_seen_unless_the_catalogue_lists_it() -> None:
+    assert document.for_call(call("resources/read", {"uri": "a:b"}, target="a:{x}"))["call"]["tool"] == ""
+    assert document.for_call(call("resources/read", {"uri": "a:b"}, target="a:b"))["call"]["tool"] == "a:b"
 
 
 @pytest.mark.parametrize("hints", [None, [], "x", 3])

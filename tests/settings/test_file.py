@@ -14,6 +14,7 @@ import pytest
 
 from agentflow.config import Config
 from agentflow.errors import ConfigError
+from agentflow.pipeline.chain import DEFAULT_ORDER
 from agentflow.settings import file as config_file
 from agentflow.settings import secrets_env
 from agentflow.settings.file import Problem, Watch
@@ -52,6 +53,14 @@ def test_a_relative_data_dir_starts_where_it_was_named(tmp_path: Path, monkeypat
     path = write(tmp_path / "conf", "data_dir: state")
     assert config_file.load(path, NOTHING).data_dir == tmp_path / "conf" / "state"
     assert config_file.load(path, {"AGENTFLOW_DATA_DIR": "state"}).data_dir == tmp_path / "state"
+
+
+def test_the_stages_that_may_be_named_are_those_of_the_chain(tmp_path: Path) -> None:
+    order = ", ".join(DEFAULT_ORDER)
+    stages = ", ".join(f"{name}: {{mode: audit}}" for name in DEFAULT_ORDER)
+    assert problems(tmp_path, f"pipeline: {{order: [{order}], stages: {{{stages}}}}}") == []
+    found = problems(tmp_path, "pipeline: {stages: {record: {mode: 'off'}}}")
+    assert [p.path for p in found] == ["pipeline.stages.record"]
 
 
 def test_kinds_of_servers_are_inferred(tmp_path: Path) -> None:

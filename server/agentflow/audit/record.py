@@ -12,14 +12,19 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import orjson
 
-from agentflow.pipeline.call import GATEWAY, JSON, Call, Decision
+from agentflow.guard.walk import masked_pointer
+from agentflow.pipeline.call import GATEWAY, JSON, Call, Decision, StageRun, Verdict
 
 MAX_ARGUMENTS = 4096  # bytes
 _KEY = secrets.token_bytes(32)
-_CLIENT_MEMBER = 64  # characters
+_CLIENT_MEMBER = 64  # characters shown
+_LOOKED_THROUGH = 1024  # characters in which personal data is looked for, so that no cut hides any
+# A stage that passed or changed a message says so in its own words; one that objects quotes names and places.
+_QUOTING = frozenset({Verdict.FLAGGED, Verdict.REFUSED})
 # Told elsewhere, or opaque to everybody but its maker: no stage looks into those, so nobody knows what they hold.
 _NOT_SHOWN = frozenset({"name", "uri", "_meta", "ref", "cursor", "requestState"})
 
@@ -30,7 +35,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
     Args:
         call: at its end; `outcome` is set.
         events: what a flow noted along the way, already redacted.
-        mask: takes personal data out of what a client says of itself.
+        mask: takes personal data out of what a client says of itself, and out of names and places that stages quote.
 
     Returns:
         `{"kind": "call", "id", "time" (epoch seconds, of the start), "principal": {"id", "kind", "roles", "tenant",
@@ -63,7 +68,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         "stages": [
             [run.stage, run.direction, run.surface, run.verdict, run.micros]
             if run.detail is None
-            else [run.stage, run.direction, run.surface, run.verdict, run.micros, run.detail]
+            else [run.stage, run.direction, run.surface, run.verdict, run.micros, _detail(run, mask)]
             for run in call.runs
         ],
     }
@@ -72,13 +77,18 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         record["arguments"] = _arguments(call)
     if call.client:
         record["client"] = {
-            name: mask(str(call.client[name])[:_CLIENT_MEMBER]) for name in ("name", "version") if name in call.client
+            name: mask(str(call.client[name])[:_LOOKED_THROUGH])[:_CLIENT_MEMBER]
+            for name in ("name", "version")
+            if name in call.client
         }
     if call.pii.counts or call.pii.tokens:
         record["pii"] = {"counts": call.pii.counts, "tokens": call.pii.tokens}
     if call.findings:
         record["injection"] = call.injection_score
-        record["findings"] = [[found.rule, found.severity, found.path, found.excerpt] for found in call.findings[:20]]
+        record["findings"] = [
+            [found.rule, found.severity, masked_pointer(found.path, mask), found.excerpt]
+            for found in call.findings[:20]
+        ]
     for name, value in (
         ("taint", sorted(call.taint)),
         ("rehydrated", call.rehydrated),
@@ -92,6 +102,18 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         if value:
             record[name] = value
     return record
+
+
+def _detail(run: StageRun, mask: Callable[[str], str]) -> Any:
+    return _masked(run.detail, mask) if run.verdict in _QUOTING else run.detail
+
+
+def _masked(value: Any, mask: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return masked_pointer(value, mask) if value.startswith("/") else mask(value)
+    if isinstance(value, dict):
+        return {name: _masked(item, mask) for name, item in value.items()}
+    return [_masked(item, mask) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:

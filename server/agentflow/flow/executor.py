@@ -1,12 +1,14 @@
 """Turns actions into validated calls, made as the calling principal, and reports each one's success or failure.
 
 Promises: an unknown tool or arguments outside the tool's `inputSchema` are a failed action and never a call; one
-result per action, in order; a tool's error never ends the run. Only tools marked read-only run side by side.
+result per action, in order; a tool's error never ends the run. Only tools marked read-only run side by side. A call
+that may have taken effect though it failed is not made again, whoever plans it anew.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,6 +48,7 @@ class Executor:
     def __init__(self, caller: Caller, catalogue: Catalogue) -> None:
         self._caller = caller
         self._catalogue = catalogue
+        self._doubtful: set[str] = set()  # calls that may have taken effect
 
     async def run(self, actions: Sequence[Action]) -> ExecutorOutput:
         """Validate and make every call. Cancellation reaches the calls under way; none is left running."""
@@ -71,10 +74,21 @@ class Executor:
         problem = invalid(tool.view.input_schema, action.arguments)
         if problem is not None:
             return _failure(action, "invalid_arguments", problem)
+        this = json.dumps([action.tool, action.arguments], sort_keys=True)
+        if this in self._doubtful:
+            return _failure(action, "not_repeated", "the same call failed before and may have taken effect")
+        if not _harmless(tool):
+            self._doubtful.add(this)  # until it is known how it ended
+        result = await self._called(action, tool)
+        if result.error is None or result.error.retryable or result.error.kind not in _MAY_HAVE_RUN:
+            self._doubtful.discard(this)
+        return result
+
+    async def _called(self, action: Action, tool: Tool) -> ActionResult:
         try:
             result = await self._caller.call(action.tool, action.arguments)
         except AgentFlowError as error:
-            return _failure(action, error.kind, error.message, retryable=_retryable(error.kind, tool))
+            return _failure(action, error.kind, error.message, retryable=_retryable(error, tool))
         except Exception:
             # Its text may hold what nobody may see (errors.to_rpc keeps to the same rule).
             return _failure(action, "internal_error", "the call failed inside the gateway")
@@ -84,15 +98,26 @@ class Executor:
         return ActionResult(tool=action.tool, arguments=action.arguments, success=True, output=data_of(result))
 
 
-_NOT_MADE = frozenset({"unknown_name", "invalid_arguments"})
+_NOT_MADE = frozenset({"unknown_name", "invalid_arguments", "not_repeated"})
+# Failures that come, or can come, after the tool was reached, and that do not tell what it did.
+_MAY_HAVE_RUN = frozenset(
+    {"upstream_timeout", "upstream_protocol_error", "limit_exceeded", "content_blocked", "stage_failed"}
+    | {"vault_unavailable", "audit_unavailable", "internal_error"}
+)
 
 
-def _retryable(kind: str, tool: Tool) -> bool:
-    """Whether calling again cannot run the tool twice: it was never sent, or running twice does no harm."""
-    if kind in ("upstream_unavailable", "limit_exceeded"):
+def _retryable(error: AgentFlowError, tool: Tool) -> bool:
+    """Whether calling again may help and cannot run the tool twice: it was never sent, or twice does no harm."""
+    if error.kind == "limit_exceeded":
+        # Refused at the door it says when to come again; a bound on the answer is met after the tool has run.
+        return "retry_after" in error.data
+    if error.kind == "upstream_unavailable":
         return True
-    harmless = tool.read_only or tool.view.annotations.get("idempotentHint") is True
-    return harmless and kind in ("upstream_timeout", "upstream_protocol_error")
+    return _harmless(tool) and error.kind in ("upstream_timeout", "upstream_protocol_error")
+
+
+def _harmless(tool: Tool) -> bool:
+    return tool.read_only or tool.view.annotations.get("idempotentHint") is True
 
 
 def _failure(action: Action, kind: str, message: str, *, retryable: bool = False) -> ActionResult:

@@ -41,7 +41,8 @@ class PlannerOutput(Typed):
 
 
 class ActionError(Typed):
-    """Why an action failed. `kind` is an `AgentFlowError` kind, or `tool_error` for a result with isError."""
+    """Why an action failed. `kind` is an `AgentFlowError` kind, `tool_error` for a result with isError, or
+    `not_repeated` for a call that was not made because the same one may have taken effect."""
 
     kind: str
     message: str

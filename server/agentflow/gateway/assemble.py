@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from agentflow.audit import record
 from agentflow.audit.log import AuditLog
-from agentflow.config import Config
+from agentflow.config import Config, StageConfig
 from agentflow.errors import AgentFlowError
 from agentflow.guard.taint import Sessions
 from agentflow.guard.vault import Vault
@@ -24,6 +24,7 @@ from agentflow.pipeline.stages.approve import Approve
 from agentflow.pipeline.stages.cache import Cache
 from agentflow.pipeline.stages.decide import Decide
 from agentflow.pipeline.stages.limit import Limit
+from agentflow.pipeline.stages.rehydrate import Rehydrate
 from agentflow.pipeline.stages.screen import Screen
 from agentflow.pipeline.stages.taint import Taint
 from agentflow.pipeline.stages.validate import Validate
@@ -56,12 +57,15 @@ class Parts:
             self.log.close()
 
 
-def assemble(config: Config, facts_of: FactsOf, engine: Engine, previous: Parts | None = None) -> Parts:
+def assemble(
+    config: Config, facts_of: FactsOf, engine: Engine, in_force: Callable[[], str], previous: Parts | None = None
+) -> Parts:
     """Build the parts of `config`.
 
     Args:
         facts_of: what a listed item stands for (see `Decide`).
         engine: the policy; closed here if the rest cannot be built and it is not the previous one.
+        in_force: the revision of the policy that new calls are decided by, also once these parts are replaced.
         previous: the parts in use, for what need not change. `data_dir` is fixed for the life of a process.
 
     Raises:
@@ -77,14 +81,16 @@ def assemble(config: Config, facts_of: FactsOf, engine: Engine, previous: Parts 
         decide = Decide(engine, facts_of)
         cache = Cache()
         mask = lru_cache(maxsize=1024)(pii.matcher.mask)
+        validate = Validate()
+        validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
         stages: list[Stage] = [
             Limit(config.limits),
-            Validate(),
+            validate,
             Screen(config.guard),
             pii.label,
             decide,
-            Approve(approvals, lambda: engine.revision, _auto_approved(config)),
-            pii.rehydrate,
+            Approve(approvals, in_force, _auto_approved(config)),
+            Rehydrate(pii.vault, validate.check if validating else None),
             cache,
             Taint(config.guard),
             pii.redact,

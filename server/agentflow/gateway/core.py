@@ -25,9 +25,10 @@ from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
 from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import GATEWAY, JSON, Call, UpstreamFacts
+from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.stages.decide import unknown_name
+from agentflow.policy.listing import Item
 
 EXPLAIN = "agentflow/explain"
 RECORD = "agentflow/record"
@@ -82,7 +83,9 @@ class Gateway:
         """
         if not self.opened.is_set():
             await self.opened.wait()
-        route = self._routes[method]
+        route, pipeline = self._routes[method], self.pipeline
+        # From here on, not only in the pipeline: the upstream is chosen and policy asked whether it shows, before that.
+        pipeline.enter()
         try:
             if method in INTERACTIVE and self.held.needed(method, client):
                 return await self.held.serve(method, params, client, lambda end: route(params, end))
@@ -90,8 +93,17 @@ class Gateway:
         except AgentFlowError as error:
             if "record" in error.data:
                 raise
-            # Refused before it came to the pipeline (params that say nothing, a foreign requestState).
-            return await self.pipeline.refuse(self.call_for(method, params, client), error)
+            return await self.refuse(method, params, client, error)
+        finally:
+            pipeline.leave()
+
+    async def refuse(self, method: str, params: JSON, client: ClientEnd, error: AgentFlowError) -> JSON:
+        """Refuse what does not come to the pipeline by itself: params that say nothing, a foreign requestState.
+
+        Raises:
+            AgentFlowError: always; `error`, unless one of the caller's limits is reached.
+        """
+        return await self.pipeline.refuse(self.call_for(method, params, client), error)
 
     def call_for(self, surface: str, params: JSON, client: ClientEnd, **facts: Any) -> Call:
         """A `Call` of this client; `facts` are further fields of it."""
@@ -130,12 +142,11 @@ class Gateway:
 
     async def _call_tool(self, params: JSON, client: ClientEnd) -> JSON:
         name, params = _text(params, "name"), _arguments(params)
-        if self.search.active(self.catalogue):
+        if self.search.active(self.catalogue) and self.search.own(name) and await self._may_search(client.principal):
             if name == self.search.SEARCH:
                 return await self._search(params, client)
-            if name == self.search.CALL:
-                params = self.search.unwrap(params)
-                name = _text(params, "name")
+            params = self.search.unwrap(params)
+            name = _text(params, "name")
         return await self._serve("tools/call", "tool", name, self.catalogue.tools.get(name), params, client)
 
     async def _search(self, params: JSON, client: ClientEnd) -> JSON:
@@ -192,7 +203,8 @@ class Gateway:
             # A hidden name takes the very way of an unknown one; only the record knows what was behind it.
             call = self.call_for(surface, params, client, name=name, **facts)
             if entry is not None:
-                call.events.append({"event": "hidden", "server": entry.upstream.facts.name, "target": entry.target})
+                behind = {"event": "hidden", "server": entry.upstream.facts.name, "target": entry.target}
+                call.events.append(await self.pipeline.clean(call, behind))
             return await self.pipeline.refuse(call, unknown_name(what, name))
         known = {"target": entry.target, "upstream": _facts(entry), "definition": entry.definition}
         call = self.call_for(surface, params, client, name=name, **known, **facts)
@@ -259,21 +271,21 @@ class Gateway:
 
     async def roots_changed(self, client: ClientEnd) -> None:
         """Tell the handshake upstreams that this client talks to that its roots changed."""
-        identity = client.identity()
-        upstreams = {id(e.upstream): e.upstream for e in self.catalogue.tools.values()}
+        identity, shown = client.identity(), self.catalogue
+        offers = (shown.tools, shown.prompts, shown.resources, shown.templates)
+        upstreams = {id(e.upstream): e.upstream for entries in offers for e in entries.values()}
         for upstream in upstreams.values():
             await upstream.notify("notifications/roots/list_changed", {}, identity)
 
-    def facts(self, surface: str, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
+    def facts(self, surface: str, shown: JSON) -> Item | None:
         """What policy may know of a listed item: `(upstream, its own name there, definition)`."""
         entry = None
         if surface == "tools/list":
             name = shown["name"]
             entry = self.catalogue.tools.get(name)
-            own = self.search.own(name) if entry is None else None
-            if own is not None:
+            if entry is None and self.search.own(name) is not None:
                 # `call_tool` is listed where `search_tools` is: what it calls is decided as that call.
-                return GATEWAY, name, self.search.own(self.search.SEARCH) or own
+                return self.search.item
         elif surface == "prompts/list":
             entry = self.catalogue.prompts.get(shown["name"])
         elif surface == "resources/list":
@@ -284,9 +296,15 @@ class Gateway:
 
     async def visible(self, principal: Principal, kind: str, entry: Entry) -> bool:
         """Whether policy lets this principal know of the entry (kind: `tool`, `prompt` or `resource`)."""
+        return await self._seen(principal, kind, (_facts(entry), entry.target, entry.definition))
+
+    async def _may_search(self, principal: Principal) -> bool:
+        return await self._seen(principal, "tool", self.search.item)
+
+    async def _seen(self, principal: Principal, kind: str, item: Item) -> bool:
         if not self._hiding:
             return True
-        seen = self._decide.visible(principal, kind, (_facts(entry), entry.target, entry.definition))
+        seen = self._decide.visible(principal, kind, item)
         return seen if isinstance(seen, bool) else await seen
 
     def schema_of(self, name: str, principal: Principal) -> JSON | None:

@@ -38,7 +38,7 @@ from agentflow import __version__
 from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported, UpstreamError, to_rpc
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.core import Gateway
-from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity
+from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity, Upstream
 from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
 
@@ -133,7 +133,7 @@ class Front:
         self._instructions = instructions
         self.server = _server(self._schema_of)
         # In place of the SDK's tracing middleware, which costs more than the pipeline's own timing of every stage.
-        self.server.middleware[:] = [_plainly, _unsieved, self._instructed]
+        self.server.middleware[:] = [self._plainly, _unsieved, self._instructed]
         self.server.add_request_handler("server/discover", types.RequestParams, self._discover)
         for method in gateway.methods:
             self.server.add_request_handler(method, _Raw, self._handler(method))
@@ -270,6 +270,17 @@ class Front:
         except AgentFlowError as error:
             log.debug("unsubscribing on behalf of a client that has left failed: %s", error.kind)
 
+    async def renew(self, upstreams: Collection[Upstream]) -> None:
+        """Subscribe anew where one of `upstreams` has taken the place of the one that was subscribed to."""
+        for each in list(self._subscriptions.values()):
+            entry = self._gateway.catalogue.resource(each.uri)
+            if entry is None or entry.upstream not in upstreams:
+                continue
+            try:
+                await self._gateway.request("resources/subscribe", {"uri": each.uri}, each.client)
+            except AgentFlowError as error:
+                log.warning("a subscription could not be renewed: %s", error.message)
+
     def subscriptions(self, uri: str) -> list[Subscription]:
         """Who may have subscribed to `uri`: by that very name, or by one with tokens in it."""
         return [s for s in self._subscriptions.values() if s.uri == uri or tokens.find(s.uri)]
@@ -303,6 +314,35 @@ class Front:
         """End every listen stream gracefully."""
         self._listen.close()
 
+    # Around every handler ------------------------------------------------------------------------------------
+
+    async def _plainly(self, ctx: Context, call_next: Any) -> Any:
+        """Say what is wrong with params that do not fit, and nothing about a failure of our own.
+
+        Without it a handshake client would get the text of an unexpected exception, or no reason at all.
+        """
+        try:
+            return await call_next(ctx)
+        except ValidationError as error:
+            raise _mcp_error(await self._misfit(ctx, error)) from None
+        except (MCPError, AgentFlowError):
+            raise
+        except Exception as error:
+            log.error("%s failed: %s", ctx.method, type(error).__name__, exc_info=error)
+            raise _mcp_error(error) from None
+
+    async def _misfit(self, ctx: Context, error: ValidationError) -> AgentFlowError:
+        """The refusal of params that do not fit: it counts as a request of its caller, and is recorded."""
+        wrong = [_complaint(each["loc"], each["msg"]) for each in error.errors(include_input=False, include_url=False)]
+        problems = list(dict.fromkeys(wrong))[:_PROBLEMS]
+        said = InvalidArguments(f"Invalid params of {ctx.method}: {problems[0]}", problems=problems)
+        if ctx.method in self._gateway.methods:
+            try:
+                await self._gateway.refuse(ctx.method, dict(ctx.params or {}), self._client(ctx), said)
+            except AgentFlowError as refusal:
+                return refusal
+        return said
+
     # Notifications ------------------------------------------------------------------------------------------
 
     async def _initialized(self, ctx: Context, _: _Raw) -> None:
@@ -310,25 +350,6 @@ class Front:
 
     async def _roots_changed(self, ctx: Context, _: _Raw) -> None:
         await self._gateway.roots_changed(self._client(ctx))
-
-
-async def _plainly(ctx: Context, call_next: Any) -> Any:
-    """Around every handler: say what is wrong with params that do not fit, and nothing about a failure of our own.
-
-    Without it a handshake client would get the text of an unexpected exception, or no reason at all.
-    """
-    try:
-        return await call_next(ctx)
-    except ValidationError as error:
-        wrong = [_complaint(each["loc"], each["msg"]) for each in error.errors(include_input=False, include_url=False)]
-        problems = list(dict.fromkeys(wrong))[:_PROBLEMS]
-        said = InvalidArguments(f"Invalid params of {ctx.method}: {problems[0]}", problems=problems)
-        raise _mcp_error(said) from None
-    except (MCPError, AgentFlowError):
-        raise
-    except Exception as error:
-        log.error("%s failed: %s", ctx.method, type(error).__name__, exc_info=error)
-        raise _mcp_error(error) from None
 
 
 def _complaint(place: tuple[int | str, ...], message: str) -> str:

@@ -19,6 +19,8 @@ from agentflow.flow.port import ToolView
 from agentflow.gateway.catalogue import Catalogue
 from agentflow.gateway.listings import FRESH
 from agentflow.identity.principal import Principal
+from agentflow.pipeline.call import GATEWAY
+from agentflow.policy.listing import Item
 
 JSON = dict[str, Any]
 
@@ -59,6 +61,8 @@ class SearchTools:
 
     SEARCH: ClassVar[str] = "search_tools"
     CALL: ClassVar[str] = "call_tool"
+    # What policy is asked about both of them.
+    item: ClassVar[Item] = (GATEWAY, "search_tools", _SEARCH)
 
     def __init__(self, threshold: int) -> None:
         self._threshold = threshold

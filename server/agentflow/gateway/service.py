@@ -39,8 +39,11 @@ _MAY_SEE = frozenset({"admin", "operator"})
 _GRACE = 300.0
 # How long the first requests wait for upstreams that are still connecting, in seconds: many clients list once.
 _FIRST = 2.0
-# How long a changed upstream may take to connect before it is swapped in regardless.
+# How long a changed upstream may take to connect before it is swapped in regardless, in seconds.
 _SWAP = 1.2
+# Limits that upstreams keep, and what of a server's entry decides what it offers.
+_OF_UPSTREAMS = ("max_result", "max_tools_per_server", "max_header")
+_OFFERED_BY = ("type", "url", "command", "args", "path", "spec", "base_url", "allow", "deny")
 
 
 class Service:
@@ -57,7 +60,7 @@ class Service:
         self.started = time.time()
         self.authenticator = Authenticator(config.auth)
         self._bound = config.serve.host
-        self._parts = assemble(config, self._facts, Engine(config.policy))
+        self._parts = assemble(config, self._facts, Engine(config.policy), self._revision)
         self.gateway = Gateway(self._parts, config.catalogue)
         self._instructions = Instructions(self.gateway)
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
@@ -68,6 +71,9 @@ class Service:
 
     def _facts(self, call: Call, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
         return self.gateway.facts(call.surface, shown)
+
+    def _revision(self) -> str:
+        return self._parts.engine.revision
 
     # Life ---------------------------------------------------------------------------------------------------
 
@@ -116,7 +122,7 @@ class Service:
 
     # Upstreams ----------------------------------------------------------------------------------------------
 
-    def _member(self, name: str, server: ServerConfig, limits: LimitsConfig) -> Member:
+    def _member(self, name: str, server: ServerConfig, limits: LimitsConfig, former: Member | None = None) -> Member:
         upstream = build_upstream(
             name,
             server,
@@ -124,6 +130,8 @@ class Service:
             on_change=lambda _: self._stale.set(),
             on_unsolicited=self._unsolicited,
         )
+        if former is not None and all(getattr(former.config, key) == getattr(server, key) for key in _OFFERED_BY):
+            upstream.expect(former.upstream.listing)
         return Member(name, server, upstream)
 
     async def _refresh_forever(self) -> None:
@@ -171,25 +179,34 @@ class Service:
         engine = old.engine
         if config.policy != old.config.policy:
             engine = await asyncio.to_thread(Engine, config.policy)  # compiling takes a while; calls go on
-        parts = assemble(config, self._facts, engine, old)
+        parts = assemble(config, self._facts, engine, self._revision, old)
         try:
             members, retired = await self._changed_members(config)
         except BaseException:
             parts.close(old)
             raise
+        fresh = [member for member in members if member not in self._members]
         self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
         self.gateway.use(parts, config.catalogue)
         self._spawn(self._retire(old, retired))
         await self._refresh()
+        if retired and fresh:
+            self._spawn(self._renew(fresh))
+
+    async def _renew(self, fresh: list[Member]) -> None:
+        """Give changed servers the subscriptions that the ones they replace had."""
+        await asyncio.gather(*(member.upstream.settled() for member in fresh))
+        await self._refresh()
+        await self.front.renew([member.upstream for member in fresh])
 
     async def _changed_members(self, config: Config) -> tuple[list[Member], list[Member]]:
         current = {member.name: member for member in self._members}
-        same_limits = config.limits == self.config.limits
+        same_limits = all(getattr(config.limits, key) == getattr(self.config.limits, key) for key in _OF_UPSTREAMS)
         members, fresh = [], []
         for name, server in wanted(config).items():
             member = current.get(name)
             if member is None or member.config != server or not same_limits:
-                member = self._member(name, server, config.limits)
+                member = self._member(name, server, config.limits, member)
                 member.upstream.start()
                 fresh.append(member)
             members.append(member)

@@ -69,7 +69,12 @@ class Instructions:
 
     def _offered(self, upstream: Upstream) -> list[tuple[str, Entry]]:
         catalogue = self._gateway.catalogue
-        kinds = (("tool", catalogue.tools), ("prompt", catalogue.prompts), ("resource", catalogue.resources))
+        kinds = (
+            ("tool", catalogue.tools),
+            ("prompt", catalogue.prompts),
+            ("resource", catalogue.resources),
+            ("resource", catalogue.templates),
+        )
         return [(kind, e) for kind, entries in kinds for e in entries.values() if e.upstream is upstream]
 
     async def of(self, principal: Principal) -> str:

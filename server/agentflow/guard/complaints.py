@@ -1,7 +1,7 @@
 """What a JSON Schema validator complains about, put so that it helps and gives nothing away.
 
-A complaint names places, expectations and types, never a value. A PII token stands for a value that is not there
-yet, so complaints about one are none.
+A complaint names places, expectations and types, never a value. A PII token may stand for a value that is not there
+yet: until it is known what becomes of it, complaints that its value might settle are none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jsonschema import SchemaError, ValidationError
 
 from agentflow.guard import tokens
 
-_STRING_KEYWORDS: Final = frozenset({"pattern", "format", "minLength", "maxLength", "enum", "const"})
+_SPELLING: Final = frozenset({"pattern", "format", "minLength", "maxLength"})
 _SHOWABLE: Final = re.compile(r"[A-Za-z_$][A-Za-z_$.\-]*[0-9]{0,4}[A-Za-z_$.\-]{0,40}")
 
 
@@ -50,20 +50,25 @@ def matches(pattern: str, text: str) -> bool:
     return compiled is None or compiled.search(text.encode("utf-8", "replace").decode()) is not None
 
 
-def real(error: ValidationError) -> bool:
-    """Whether an error remains when every PII token is taken for a value that would fit."""
+def real(error: ValidationError, final: bool = False) -> bool:
+    """Whether an error remains when every PII token is taken for a value that would fit.
+
+    Args:
+        final: the tokens will not be replaced any more. They are the strings they are then, free only in how they
+            are spelled; a number token is a number like any other.
+    """
     instance = error.instance
-    if is_token(instance):
+    if not final and is_token(instance):
         return False
-    if isinstance(instance, str) and error.validator in _STRING_KEYWORDS and tokens.find(instance):
+    if isinstance(instance, str) and error.validator in _SPELLING and tokens.find(instance):
         return False
-    if error.validator == "contains" and isinstance(instance, list) and any(map(is_token, instance)):
+    if not final and error.validator == "contains" and isinstance(instance, list) and any(map(is_token, instance)):
         return False
     if error.validator in ("anyOf", "oneOf") and error.context:
         branches: dict[Any, bool] = {}
         for inner in error.context:
             branch = inner.schema_path[0]
-            branches[branch] = branches.get(branch, False) or real(inner)
+            branches[branch] = branches.get(branch, False) or real(inner, final)
         return all(branches.values())
     return True
 
@@ -71,7 +76,8 @@ def real(error: ValidationError) -> bool:
 def is_token(value: Any) -> bool:
     """Whether a value is nothing but a PII token, in text or as the number that stands for one."""
     if isinstance(value, str):
-        return any(span.start == 0 and span.end == len(value) for span in tokens.find(value))
+        text = value.strip()
+        return any(span.start == 0 and span.end == len(text) for span in tokens.find(text))
     return type(value) is int and tokens.NUMBER_FIRST <= value <= tokens.NUMBER_LAST
 
 
@@ -105,7 +111,7 @@ def pointer(error: ValidationError | SchemaError) -> str:
     return "".join(f"/{step}" for step in steps)
 
 
-def described(error: ValidationError) -> Iterator[Problem]:
+def described(error: ValidationError, final: bool = False) -> Iterator[Problem]:
     """Put an error into words: where, what was expected, and of which type the given value is."""
     path, instance, argument = pointer(error), _instance(error), _argument(error)
     match error.validator:
@@ -116,7 +122,7 @@ def described(error: ValidationError) -> Iterator[Problem]:
         case "additionalProperties" | "unevaluatedProperties" if argument is False:
             yield from _unexpected(path, error)
         case "anyOf" | "oneOf" if error.context:
-            yield from _nearest(path, error)
+            yield from _nearest(path, error, final)
         case _:
             yield Problem(path, f"expected {_expected(error)}, got {_given(instance)}")
 
@@ -132,7 +138,7 @@ def _unexpected(path: str, error: ValidationError) -> Iterator[Problem]:
         yield Problem(path, f"unexpected property {_shown(name)}{hint}")
 
 
-def _nearest(path: str, error: ValidationError) -> Iterator[Problem]:
+def _nearest(path: str, error: ValidationError, final: bool) -> Iterator[Problem]:
     """Of several forms none of which fits: the complaints of the one that fits best, or the forms' types."""
     branches: dict[Any, list[ValidationError]] = {}
     for inner in error.context or ():
@@ -140,8 +146,8 @@ def _nearest(path: str, error: ValidationError) -> Iterator[Problem]:
     deep = [errors for errors in branches.values() if all(e.validator != "type" or e.path for e in errors)]
     if deep:
         for inner in min(deep, key=len):
-            if real(inner):
-                yield from described(inner)
+            if real(inner, final):
+                yield from described(inner, final)
         return
     wanted = sorted({_expected(e) for errors in branches.values() for e in errors if e.validator == "type"})
     yield Problem(path, f"expected {' or '.join(wanted) or 'another form'}, got {_given(error.instance)}")

@@ -23,7 +23,7 @@ from agentflow.guard import schema as schemas
 from agentflow.guard import tokens
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.vault import Vault
-from agentflow.guard.walk import JSON, Kind, Leaf, leaves, replace
+from agentflow.guard.walk import JSON, Kind, Leaf, leaves, masked_pointer, replace
 
 _MAX_NESTED: Final = 3
 _CONTEXT: Final = 48
@@ -49,7 +49,12 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Redaction:
-    """What became of a body: itself when nothing was found. `paths` are JSON pointers, `counts` values by type."""
+    """What became of a body: itself when nothing was found.
+
+    Attributes:
+        counts: values by type.
+        paths: JSON pointers to what was found; a member whose name is personal itself appears as its type.
+    """
 
     body: JSON
     counts: dict[str, int]
@@ -91,11 +96,11 @@ class Tokeniser:
         Raises:
             VaultUnavailable: a new token could not be kept.
         """
-        data = serialised(body)
-        if not types or (data is not None and not self._matcher.suspect(data)):
+        if not types or self._clean(body):
             return Redaction(body, {}, [])
         wanted = None if "*" in types else frozenset(types)
-        plan = [(leaf, edits) for leaf in leaves(body, self._clean) if (edits := self._edits(leaf, wanted, numbers))]
+        found = leaves(body, self._clean, files=True)
+        plan = [(leaf, edits) for leaf in found if (edits := self._edits(leaf, wanted, numbers))]
         if not plan:
             return Redaction(body, {}, [])
         values = [value for _, edits in plan for value in _values(edits)]
@@ -104,11 +109,13 @@ class Tokeniser:
         counts: dict[str, int] = {}
         for kind, _ in values:
             counts[kind] = counts.get(kind, 0) + 1
-        return Redaction(replace(body, changes), counts, [leaf.pointer for leaf, _ in plan])
+        paths = [masked_pointer(leaf.pointer, self._matcher.mask) for leaf, _ in plan]
+        return Redaction(replace(body, changes), counts, paths)
 
     def _clean(self, item: Any) -> bool:
+        """Whether a quick look shows that nothing is to be found; it cannot see into a file's base64."""
         data = serialised(item)
-        return data is not None and not self._matcher.suspect(data)
+        return data is not None and not self._matcher.suspect(data) and b'"blob"' not in data
 
     def _edits(self, leaf: Leaf, wanted: frozenset[str] | None, numbers: bool) -> tuple[Edit, ...]:
         value = leaf.value

@@ -70,10 +70,6 @@ class Sessions:
         self._bound(owned, now)
         return session
 
-    def forget(self, principal: Principal, client_session_id: str) -> None:
-        """End a session that its client closed; unknown ones are ignored."""
-        self._drop((principal.key, f"s:{client_session_id}"))
-
     def _bound(self, owned: OrderedDict[_Key, None], now: float) -> None:
         if len(owned) > self._share:
             self._drop(next(iter(owned)))

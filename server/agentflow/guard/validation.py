@@ -3,7 +3,8 @@
 Two tiers: a schema of the plain kind is compiled to a closure that can only say "certainly valid"; whatever it
 does not accept goes to jsonschema, which has the last word and finds the reasons. Nothing is ever fetched for a
 `$ref`; `pattern`s run on RE2 (one that RE2 cannot express is left to the upstream); the steps of one validation are
-bounded. A PII token satisfies any constraint.
+bounded. While it is open what becomes of a PII token, one that stands alone satisfies any constraint, and a string
+that holds one those on how it is spelled.
 
 Source: JSON Schema 2020-12 (and the older drafts jsonschema knows, by `$schema`).
 """
@@ -58,13 +59,25 @@ class Schema:
         Raises:
             UnusableSchema: a `$ref` leads nowhere, or the check takes too many steps.
         """
+        return self.judge(value, limit)[0]
+
+    def judge(self, value: Any, limit: int = MAX_PROBLEMS, *, final: bool = False) -> tuple[list[Problem], bool]:
+        """As `problems`, and whether a PII token excused anything.
+
+        Args:
+            final: it is settled what becomes of the tokens: those still in it stay in it.
+        """
         found: dict[Problem, None] = {}
+        excused = False
         try:
             if self._certain is not None and self._certain(value):
-                return []
+                return [], False
             _budget.steps = min(_MAX_STEPS, _STEPS + _STEPS_PER_NODE * _nodes(value))
             for error in self._validator.iter_errors(value):
-                for problem in described(error) if real(error) else ():
+                if not real(error, final):
+                    excused = True
+                    continue
+                for problem in described(error, final):
                     found.setdefault(problem)
                 if len(found) >= limit:
                     break
@@ -72,7 +85,7 @@ class Schema:
             raise UnusableSchema("it refers to a schema that is not part of it") from error
         except RecursionError as error:
             raise UnusableSchema("it refers to itself without end") from error
-        return list(found)[:limit]
+        return list(found)[:limit], excused
 
 
 # --------------------------------------------------------------------------- the full tier, made safe

@@ -23,7 +23,7 @@ import sqlite3
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -98,7 +98,7 @@ class Vault:
     Args:
         path: the SQLite file; made (mode 0600) when absent.
         master_key: 32 bytes.
-        ttl_days: how long after its last use as a replacement a token can still be turned back.
+        ttl_days: how long a token can be turned back; one used in the second half of it gets all of it again.
         memory: how many tokens are remembered in memory.
 
     Raises:
@@ -141,11 +141,14 @@ class Vault:
     def values(self, tenant: str, names: Sequence[str]) -> dict[str, Entry]:
         """Return what each token name of this tenant stands for; unknown and expired names are left out.
 
+        A name used in the second half of its life gets a whole new one, where that can be written.
+
         Raises:
             VaultUnavailable: the vault could not be read.
         """
         now = time.time()
         found: dict[str, Entry] = {}
+        aging: dict[str, Entry] = {}
         with self._lock:
             for name in names:
                 held = self._entries.recall((tenant, name))
@@ -155,7 +158,21 @@ class Vault:
                         self._remember(tenant, name, *held)
                 if held is not None:
                     found[name] = held[0]
+                    if held[1] - now < self._ttl / 2:
+                        aging[name] = held[0]
+            if aging:
+                self._prolong(tenant, aging, now + self._ttl)
         return found
+
+    def _prolong(self, tenant: str, entries: Mapping[str, Entry], expires: float) -> None:
+        rows = [(expires, tenant, name) for name in entries]
+        try:
+            with self._transaction():
+                self._db.executemany("UPDATE entries SET expires = ? WHERE tenant = ? AND token = ?", rows)
+        except VaultUnavailable:
+            return  # what was asked for is known: it can be given back, and prolonged another time
+        for name, entry in entries.items():
+            self._remember(tenant, name, entry, expires)
 
     def close(self) -> None:
         """Close the file. The vault cannot be used afterwards."""

@@ -34,11 +34,6 @@ class Authenticator:
         local = config.local
         self._local = Principal(local.id, local.kind, local.roles, local.tenant, local.scopes, auth="local")
 
-    @property
-    def required(self) -> bool:
-        """Whether every HTTP caller must present a key."""
-        return bool(self._known)
-
     def local(self, auth: str = "local") -> Principal:
         """The principal of callers that nothing authenticates: stdio, and loopback HTTP without keys."""
         local = self._local

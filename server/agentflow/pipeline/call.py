@@ -137,6 +137,7 @@ class Call:
         target: the upstream's own name for it.
         params: JSON-RPC params; inbound mutators replace it (`call.params = …`), never edit it in place,
             because `labelled` and the client's own copy may share parts of it.
+        excused: the arguments fit their schema only if what the PII tokens in them stand for does.
         labelled: params with every PII value replaced by its typed token: the only form of the arguments
             that policy, audit, logs and approval prompts may see. Set by the label stage.
         definition: the catalogue's definition of the tool or prompt (upstream's raw JSON), or None.
@@ -159,6 +160,7 @@ class Call:
     ask: Ask | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     parent: str = ""  # the record id of the flow run that made this call
+    excused: bool = False
     labelled: JSON | None = None
     pii: Pii = field(default_factory=Pii)
     findings: list[Finding] = field(default_factory=list)
@@ -169,6 +171,7 @@ class Call:
     redacted: dict[str, int] = field(default_factory=dict)  # values tokenised in what went out, by type
     taint: set[str] = field(default_factory=set)  # labels this call added
     cached: bool = False
+    refused: bool = False  # already, before it was routed: there is nothing to decide, it is limited and recorded
     events: list[JSON] = field(default_factory=list)  # what a flow tool noted: turns, verdicts
     runs: list[StageRun] = field(default_factory=list)
     started: float = field(default_factory=time.time)  # epoch seconds

@@ -90,7 +90,7 @@ class Pipeline:
         self._writable = writable
         self._running = 0
         self._idle: asyncio.Event | None = None
-        self._reuse = reuse
+        self._reuse = reuse if self._setting("cache").mode != "off" else None
 
     def _setting(self, name: str) -> StageConfig:
         return self._settings.get(name, _DEFAULT)
@@ -115,7 +115,7 @@ class Pipeline:
                 through the outbound mutators, so it holds no clear PII.
         """
         self._writable()
-        self._running += 1
+        self.enter()
         try:
             result = await self._exchange(call, dispatch, ready)
             call.outcome = "tool_error" if result.get("isError") else "ok"
@@ -135,10 +135,15 @@ class Pipeline:
             try:
                 self._record(call)
             finally:
-                self._done()
+                self.leave()
         return result
 
-    def _done(self) -> None:
+    def enter(self) -> None:
+        """Count a request as on its way: until `leave`, nothing that it may need of this configuration is closed."""
+        self._running += 1
+
+    def leave(self) -> None:
+        """End what `enter` began."""
         self._running -= 1
         if not self._running and self._idle:
             self._idle.set()
@@ -185,7 +190,9 @@ class Pipeline:
         return answer.body
 
     async def refuse(self, call: Call, error: AgentFlowError) -> JSON:
-        """Refuse a request that has no upstream (an unknown name): through the chain's limits, and recorded.
+        """Refuse a request that goes to no upstream (an unknown name): through the chain's limits, and recorded.
+
+        No policy is asked about it, and no person.
 
         Raises:
             AgentFlowError: always; `error`, cleaned, unless a stage objected first.
@@ -194,6 +201,7 @@ class Pipeline:
         async def refused(_: Call) -> JSON:
             raise error
 
+        call.refused = True
         return await self.handle(call, refused)
 
     async def run(self, call: Call, message: Message) -> None:
@@ -234,7 +242,7 @@ class Pipeline:
             try:
                 note = stage(call, message)
                 if inspect.isawaitable(note):
-                    async with asyncio.timeout(setting.timeout):
+                    async with asyncio.timeout(None if getattr(stage, "own_timeout", False) else setting.timeout):
                         note = await note
             except AgentFlowError as error:
                 self._refused(call, message, stage, setting, error, began)
@@ -273,16 +281,18 @@ class Pipeline:
     ) -> AgentFlowError:
         """The same error with its text and data taken through `chain`; a stage that objects replaces it."""
         data = error.rpc_data if isinstance(error, UpstreamError) else error.data
-        message = Message("error", Direction.OUTBOUND, {"message": error.message, "data": data})
+        body = {"message": error.message, "data": data, **({"fix": error.fix} if error.fix else {})}
+        message = Message("error", Direction.OUTBOUND, body)
         try:
             await self._walk(call, message, chain)
         except AgentFlowError as objection:
-            return objection
+            # What it quotes is no cleaner than what it objects to.
+            return objection if chain is self._mutators else await self._cleaned(call, objection, self._mutators)
         text, data = message.body["message"], message.body["data"]
         if isinstance(error, UpstreamError):
             return UpstreamError(error.rpc_code, text, data)
         error.message, error.args = text, (text,)
-        error.data = data
+        error.data, error.fix = data, message.body.get("fix", "")
         return error
 
     def _record(self, call: Call) -> None:

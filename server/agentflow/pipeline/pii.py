@@ -10,17 +10,15 @@ from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.vault import Vault, open_vault
 from agentflow.pipeline.stages.label import Label
 from agentflow.pipeline.stages.redact import Redact
-from agentflow.pipeline.stages.rehydrate import Rehydrate
 
 
 @dataclass(frozen=True, slots=True)
 class PiiKit:
-    """One matcher and one vault, and the three stages that use them. `vault.close()` ends it."""
+    """One matcher and one vault, and the stages that use both. `vault.close()` ends it."""
 
     matcher: PiiMatcher
     vault: Vault
     label: Label
-    rehydrate: Rehydrate
     redact: Redact
 
 
@@ -36,4 +34,4 @@ def build_pii(config: Config) -> PiiKit:
     except ValueError as error:
         raise ConfigError(f"guard.pii_types: {error}") from error
     vault = open_vault(config)
-    return PiiKit(matcher, vault, Label(matcher, vault, guard), Rehydrate(vault), Redact(matcher, vault, guard))
+    return PiiKit(matcher, vault, Label(matcher, vault, guard), Redact(matcher, vault, guard))

@@ -13,9 +13,6 @@ from typing import Literal, Protocol
 
 from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
 
-Mode = Literal["enforce", "audit"]
-FailMode = Literal["closed", "open"]
-
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -36,6 +33,8 @@ class Stage(Protocol):
         name: unique, as in configuration and records.
         kind: `validator` or `mutator`.
         directions: the directions it wants to see.
+
+    A stage with an `own_timeout` that is true bounds its waiting itself: the configured timeout does not end it.
     """
 
     @property

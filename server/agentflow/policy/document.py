@@ -7,6 +7,7 @@ principal sees does not depend on them.
 
 from __future__ import annotations
 
+import re
 import time
 from functools import lru_cache
 
@@ -25,6 +26,9 @@ USED_BY = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NO_PII: JSON = {"types": [], "counts": {}, "paths": []}
 _NO_SESSION: JSON = {"taint": [], "counts": {}}
+_WITH_HOST = frozenset({"file", "ftp", "http", "https", "ws", "wss"})
+# Escapes that a server may read as a path: letters, digits, and what separates or climbs.
+_ESCAPED = re.compile(r"%(?:2[def]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
 
 
 def kind_of(call: Call) -> str:
@@ -120,7 +124,33 @@ def now() -> JSON:
 
 
 def _target(call: Call, kind: str, labelled: JSON) -> str:
-    if kind == "resource" and labelled.get("uri") != call.params.get("uri"):
-        uri = labelled.get("uri")  # the URI held PII: only its tokens may be seen
-        return uri if isinstance(uri, str) else ""
-    return call.target
+    """The upstream's own name for what is used; of a resource the URI asked for, which is PII only as a token.
+
+    A template that matched the URI is no name for it: rules about addresses must hold for what a template reaches.
+    """
+    if kind != "resource" or "uri" not in call.params:
+        return call.target
+    asked, uri = call.params["uri"], labelled.get("uri")
+    if asked == call.target and uri in (None, asked):
+        return call.target  # listed as it is
+    return normal(uri) if isinstance(uri, str) else ""
+
+
+def normal(uri: str) -> str:
+    """Return `uri` without what hides where it leads: needless escapes; `.`, `..` and empty segments in its path."""
+    if "%" in uri:
+        uri = _ESCAPED.sub(lambda match: chr(int(match[0][1:], 16)), uri)
+    scheme, _, rest = uri.partition("://")
+    path, mark, query = rest.partition("?")
+    if "/." not in path and "//" not in path:
+        return uri
+    segments = path.split("/")
+    # Whether a scheme of a server's own has a host is known to that server only: `..` may lead out of it.
+    fixed = 1 if scheme.lower() in _WITH_HOST or not segments[0] else 0
+    kept = segments[:fixed]
+    for segment in segments[fixed:]:
+        if segment == "..":
+            del kept[max(fixed, len(kept) - 1) :]
+        elif segment not in ("", "."):
+            kept.append(segment)
+    return f"{scheme}://{'/'.join(kept)}{mark}{query}"

@@ -17,24 +17,12 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from agentflow.config import Config, ServerConfig, is_loopback
+from agentflow.pipeline.chain import DEFAULT_ORDER
 from agentflow.settings.expansion import literal_part
 
 Loc = tuple[str | int, ...]
 Report = Callable[..., None]
 
-STAGES = (
-    "limit",
-    "validate",
-    "screen",
-    "label",
-    "decide",
-    "approve",
-    "rehydrate",
-    "cache",
-    "taint",
-    "redact",
-    "record",
-)
 _SECRET_PLACES: tuple[tuple[str | type[int] | None, ...], ...] = (  # None stands for any key
     ("auth", "api_keys", int, "key"),
     ("mcpServers", None, "credentials", None),
@@ -156,9 +144,9 @@ def _stages(config: Config, report: Report) -> None:
     named: list[tuple[Loc, str]] = [(("pipeline", "order", i), s) for i, s in enumerate(config.pipeline.order)]
     named += [(("pipeline", "stages", stage), stage) for stage in config.pipeline.stages]
     for loc, stage in named:
-        if stage not in STAGES:
-            near = difflib.get_close_matches(stage, STAGES, 1, 0.6)
-            fix = f"did you mean `{near[0]}`?" if near else f"the stages are {', '.join(STAGES)}"
+        if stage not in DEFAULT_ORDER:
+            near = difflib.get_close_matches(stage, DEFAULT_ORDER, 1, 0.6)
+            fix = f"did you mean `{near[0]}`?" if near else f"the stages are {', '.join(DEFAULT_ORDER)}"
             report(loc, "there is no such stage", fix)
 
 
@@ -167,6 +155,8 @@ def _names(config: Config, report: Report) -> None:
     spaces: dict[str, str] = {}
     shown: dict[str, str] = {}
     for name, server in config.mcp_servers.items():
+        if name == "agentflow":  # as the gateway calls the server of its own tools
+            report(("mcpServers", name), "is the name of the gateway's own tools", "give this server another name")
         if server.disabled:
             continue
         space = name if server.namespace is None else server.namespace

@@ -36,9 +36,9 @@ class Wire:
 class Talk:
     """A peer, its wire, and what it heard that belongs to no call."""
 
-    def __init__(self) -> None:
+    def __init__(self, stateful: bool = True) -> None:
         self.heard: list[tuple[str, JSON]] = []
-        self.peer = Peer("x", ALICE, lambda method, params: self.heard.append((method, params)), stateful=False)
+        self.peer = Peer("x", ALICE, lambda method, params: self.heard.append((method, params)), stateful=stateful)
         self.peer.wire = self.wire = Wire()
 
     def start(self, client: Client | None = None, timeout: float = 20.0, **meta: Any) -> asyncio.Task[JSON]:
@@ -104,6 +104,20 @@ async def test_a_named_call_gets_its_message_though_another_is_younger() -> None
     assert [params["data"] for _, params in young.heard] == ["for whom"]
     talk.peer.feed({"method": "notifications/message", "params": {"data": "for nobody"}})
     assert talk.heard == [("notifications/message", {"data": "for nobody"})]
+
+
+async def test_what_names_no_call_reaches_none_where_principals_share_the_pipe() -> None:
+    talk, client = Talk(stateful=False), Client()
+    task = talk.start(client)
+    await talk.sent(1)
+    talk.peer.feed({"method": "notifications/message", "params": {"data": "for whom"}})
+    talk.peer.feed({"id": "q", "method": "elicitation/create", "params": {}})
+    talk.peer.feed({"method": "notifications/message", "params": {"data": "for you"}}, related=1)
+    talk.peer.feed({"id": 1, "result": {}})
+    await task
+    assert [params["data"] for _, params in client.heard] == ["for you"]
+    assert (client.asked, talk.wire.sent[-1]["error"]["code"]) == ([], -32601)
+    assert talk.heard == [("notifications/message", {"data": "for whom"})]
 
 
 async def test_progress_nobody_asked_for_is_dropped() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from agentflow.config import StageConfig
 from agentflow.errors import ApprovalRequired, UpstreamError
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import (
@@ -23,6 +24,7 @@ from agentflow.pipeline.call import (
     UpstreamFacts,
     Verdict,
 )
+from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.pipeline.stages.approve import Approve
 from agentflow.policy.approvals import Approvals
@@ -62,6 +64,24 @@ def answering(answer: Any, asked: list[JSON] | None = None) -> Ask:
 
 def stage(approvals: Approvals | None = None, *, revision: str = "rev", auto: bool = False) -> Approve:
     return Approve(approvals or Approvals(), lambda: revision, lambda call: auto)
+
+
+async def test_a_person_has_as_long_as_the_decision_says_whatever_the_stages_timeout() -> None:
+    answered = asyncio.Event()
+
+    async def ask(method: str, params: JSON) -> JSON:
+        await answered.wait()
+        return YES
+
+    async def dispatch(subject: Call) -> JSON:
+        return {"content": []}
+
+    pipeline = Pipeline([stage()], lambda subject: None, {"approve": StageConfig(timeout=1e-9)})
+    running = asyncio.create_task(pipeline.handle(call(ask), dispatch))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    answered.set()
+    assert await running == {"content": []}
 
 
 async def run(made: Approve, subject: Call, surface: str = "tools/call") -> Note:

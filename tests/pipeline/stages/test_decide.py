@@ -35,6 +35,7 @@ CATALOGUE: dict[str, tuple[UpstreamFacts, str, JSON]] = {
     "crm__drop_all": (CRM, "drop_all", {"name": "drop_all"}),
     "crm__find": (CRM, "find", {"name": "find", "annotations": {"readOnlyHint": True}}),
     "crm://secret/1": (CRM, "crm://secret/1", {"uri": "crm://secret/1"}),
+    "crm://{+path}": (CRM, "crm://{+path}", {"uriTemplate": "crm://{+path}"}),
     "crm://open/1": (CRM, "crm://open/1", {"uri": "crm://open/1"}),
 }
 
@@ -83,6 +84,22 @@ async def listed(stage: Decide, names: list[str], caller: Principal = AGENT, kin
     await run(stage, subject, message)
     assert message.body["nextCursor"] == "c"
     return [item[label] for item in message.body[key]]
+
+
+@pytest.mark.parametrize("uri", ["crm://secret/9", "crm://open/../secret/9", "crm://%73ecret/9"])
+async def test_a_rule_about_addresses_holds_for_what_a_template_reaches(engine: Engine, uri: str) -> None:
+    subject = call("crm://{+path}", surface="resources/read")
+    subject.name, subject.params = uri, {"uri": uri}
+    subject.labelled = subject.params
+    stage = Decide(engine, facts_of)
+    with pytest.raises(UnknownName):  # as a listed one that the same rule hides
+        await run(stage, subject)
+    assert await listed(stage, ["crm://{+path}", "crm://secret/1"], kind="templates") == ["crm://{+path}"]
+    subject.labelled = None
+    with pytest.raises(PolicyDenied, match="not labelled"):
+        await run(stage, subject)
+    subject.params = subject.labelled = {"uri": "crm://open/9"}
+    await run(stage, subject)
 
 
 async def test_an_allowed_call_passes_and_carries_its_decision(engine: Engine) -> None:

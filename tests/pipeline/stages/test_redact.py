@@ -14,6 +14,7 @@ from agentflow.errors import ConfigError, VaultUnavailable
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session, Verdict
 from agentflow.pipeline.pii import PiiKit, build_pii
+from agentflow.pipeline.stages.rehydrate import Rehydrate
 
 PRINCIPAL = Principal("alice", tenant="acme")
 MAIL = "canary@example.com"
@@ -96,7 +97,7 @@ def test_a_token_from_one_result_is_the_value_in_a_later_call(kit: PiiKit) -> No
     trusted = call(decision=Decision(True, obligations=Obligations(rehydrate=("*",))))
     kit.label(trusted, later)
     assert trusted.pii.counts == {}
-    kit.rehydrate(trusted, later)
+    Rehydrate(kit.vault)(trusted, later)
     assert later.body == {"arguments": {"mail": MAIL, "card": 4111111111111111}}
 
 

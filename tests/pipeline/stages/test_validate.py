@@ -132,6 +132,47 @@ def test_a_token_satisfies_any_constraint(token: str) -> None:
 
 
 @pytest.mark.parametrize("token", TOKENS)
+def test_a_token_with_space_around_it_is_one_and_one_in_a_text_excuses_its_spelling_only(token: str) -> None:
+    check(ORDER, {**GOOD, "quantity": f" {token}\n", "colour": f" {token}", "code": f"X {token}"})
+    for wrong in ({"quantity": f"x {token}"}, {"colour": f"red {token}"}, {"lines": [f"x {token}"]}):
+        assert problems(ORDER, {**GOOD, **wrong})
+
+
+LATE = {
+    "type": "object",
+    "properties": {
+        "n": {"type": "integer", "maximum": 5},
+        "role": {"enum": ["a", "b"]},
+        "s": {"type": "string", "maxLength": 3, "pattern": "^a"},
+        "o": {"type": "object", "required": ["x"]},
+        "many": {"type": "array", "contains": {"type": "integer"}},
+        "either": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+    },
+}
+
+
+@pytest.mark.parametrize("name", LATE["properties"])
+def test_a_token_that_stays_one_is_a_string_free_only_in_how_it_is_spelled(name: str) -> None:
+    value: Any = ["<EMAIL_1f3a9c2e>"] if name == "many" else "<EMAIL_1f3a9c2e>"
+    params = {"name": "order", "arguments": {name: value}}
+    call = Call("tools/call", ADA, Session("s", ADA), params, name="order", definition={"inputSchema": LATE})
+    stage = Validate()
+    stage(call, Message("tools/call", Direction.INBOUND, params))
+    assert call.excused
+    if name == "s":
+        stage.check(call, params)
+    else:
+        with pytest.raises(InvalidArguments):
+            stage.check(call, params)
+
+
+def test_arguments_without_tokens_are_excused_nothing() -> None:
+    call = Call("tools/call", ADA, Session("s", ADA), {}, name="order", definition={"inputSchema": ORDER})
+    Validate()(call, Message("tools/call", Direction.INBOUND, {"arguments": {**GOOD, "code": "ABC"}}))
+    assert not call.excused
+
+
+@pytest.mark.parametrize("token", TOKENS)
 def test_a_token_excuses_nothing_but_itself(token: str) -> None:
     assert problems(ORDER, {"customer_email": token, "quantity": 0})
     assert problems({"type": "object", "properties": {"n": {"type": "integer"}}}, {"n": f"{token} and more"})

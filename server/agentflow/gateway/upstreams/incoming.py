@@ -1,8 +1,9 @@
 """What an upstream sends on its own while requests are in flight, taken to the call it belongs to.
 
 Promises: progress reaches the call that asked for it, under the client's own token; a server's request
-(elicitation, sampling, roots) is put to that call's client and always answered, with an error if need be;
-what belongs to no call goes to the connection's owner. Shared by every HTTP transport.
+(elicitation, sampling, roots) is put to that call's client and always answered, with an error if need be: so is one
+that belongs to no call where principals share the connection. Other messages of no call go to the connection's owner.
+Shared by every HTTP transport.
 """
 
 from __future__ import annotations
@@ -85,11 +86,18 @@ class Incoming:
 
     Args:
         reply: sends one serialised JSON-RPC response to the upstream; None in an era without server requests.
+        shared: whether the calls on this connection may be those of several principals, as it stands now.
         on_notification: takes notifications that belong to no call.
     """
 
-    def __init__(self, reply: Callable[[bytes], Awaitable[None]] | None, on_notification: OnNotification) -> None:
+    def __init__(
+        self,
+        reply: Callable[[bytes], Awaitable[None]] | None,
+        on_notification: OnNotification,
+        shared: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._reply = reply
+        self._shared = shared
         self._on_notification = on_notification
         self._flights: dict[int, InFlight] = {}
         self._asking: dict[tuple[type, Any], tuple[asyncio.Task[None], InFlight | None]] = {}
@@ -123,7 +131,7 @@ class Incoming:
             return
         params = params if type(params) is dict else {}
         if "id" in message:
-            self._request(message["id"], method, params, flight or self._latest())
+            self._request(message["id"], method, params, flight or (None if self._shared() else self._latest()))
         elif method == "notifications/progress":
             await self._progress(params)
         elif method == "notifications/cancelled":

@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import json
 import logging
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -45,7 +46,7 @@ _log = logging.getLogger(__name__)
 _GRACE = 2.0  # seconds a server may take to end
 
 
-class InProcess:
+class InProcess(ABC):
     """Connects to a FastMCP server that is made once, on first use. Base of the two connectors here."""
 
     isolated = False  # whether a call runs without the caller's context variables
@@ -81,8 +82,8 @@ class InProcess:
         await asyncio.gather(*(wire.close() for wire in tuple(self._wires)))
         self._server = None
 
-    async def _make(self) -> FastMCP[Any]:
-        raise NotImplementedError
+    @abstractmethod
+    async def _make(self) -> FastMCP[Any]: ...
 
 
 class ToolsConnector(InProcess):

@@ -151,6 +151,10 @@ class ManagedUpstream:
             loop = asyncio.get_running_loop()
             self._supervisor = loop.create_task(self._supervise(), name=f"upstream {self._name}")
 
+    def expect(self, listing: Listing) -> None:
+        """Offer this until the server itself has said what it offers: the same server, started anew."""
+        self._show(listing)
+
     async def settled(self) -> None:
         """Wait until the first connection attempt has succeeded or failed."""
         await self._settled.wait()
@@ -233,7 +237,10 @@ class ManagedUpstream:
         """
         if self._ready():
             return
-        if self._pausing and asyncio.get_running_loop().time() - self._failed_at > FIRST_DELAY:
+        if self._pausing:
+            # It may have come back since; it is asked twice a second at most, however many calls there are.
+            await asyncio.sleep(self._failed_at + FIRST_DELAY - asyncio.get_running_loop().time())
+        if self._pausing:
             self._attempted.clear()
             self._kick.set()
         if self._supervisor is not None:
@@ -405,6 +412,7 @@ class ManagedUpstream:
         loop = asyncio.get_running_loop()
         ended = loop.create_task(connection.closed.wait())
         ended.add_done_callback(lambda _: self._stale.set())
+        self._pool.sweep()  # subscribers have been deaf while the server was gone
         try:
             while True:
                 with contextlib.suppress(TimeoutError):

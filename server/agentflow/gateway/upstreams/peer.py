@@ -3,7 +3,8 @@
 A `Peer` is the `Connection` of every upstream that is reached over one pipe (child process, in-process server).
 It promises that each request gets exactly one outcome, that what the upstream sends before an answer reaches the
 exchange of the call it belongs to, in order, and that garbage, late and doubled answers harm no other call.
-It refuses to guess: a pipe without correlation gives log messages and server requests to the call started last.
+A pipe of one principal without correlation gives log messages and server requests to the call started last; where
+principals share it, it refuses to guess: no log message and no question reaches anybody but the call it names.
 """
 
 from __future__ import annotations
@@ -366,9 +367,9 @@ class Peer:
         return self._pending.get(number) if type(number) is int else None
 
     def _current(self, related: object) -> _Pending | None:
-        """The call in flight that an uncorrelated message belongs to: the one named, else the one started last."""
+        """The call in flight that a message belongs to: the one named, else the last if all are one principal's."""
         named = self._mine(related)
-        if named is not None:
+        if named is not None or not self.stateful:
             return named
         for pending in reversed(self._pending.values()):
             if pending.exchange is not None and pending.method != _LISTEN:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable, Iterator
 from dataclasses import dataclass, field
@@ -17,8 +16,6 @@ from dataclasses import dataclass, field
 from agentflow.errors import AgentFlowError
 from agentflow.gateway.upstreams.connection import Connection
 from agentflow.gateway.upstreams.port import ClientIdentity
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)

@@ -79,7 +79,7 @@ class LegacyConnection:
         self._max = max_result
         self._session = b""  # header lines that name session and protocol
         self._has_session = False
-        self._incoming = Incoming(self._post, on_notification)
+        self._incoming = Incoming(self._post, on_notification, lambda: not self.stateful)
         self._tasks: set[asyncio.Task[None]] = set()
 
     # ------------------------------------------------------------------ handshake

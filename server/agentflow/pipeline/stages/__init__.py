@@ -1,1 +1,1 @@
-"""One file per stage; `chain.build` puts them in order."""
+"""One file per stage; `chain.ordered` puts them in order, and `gateway.assemble` builds them."""

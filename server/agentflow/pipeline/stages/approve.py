@@ -35,6 +35,7 @@ class Approve:
     name = "approve"
     kind: Literal["validator"] = "validator"
     directions = frozenset({Direction.INBOUND})
+    own_timeout = True  # a person has as long as the decision's `ttl` says
 
     def __init__(
         self, approvals: Approvals, revision: Callable[[], str], auto_approved: Callable[[Call], bool]

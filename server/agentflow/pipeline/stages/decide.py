@@ -66,17 +66,17 @@ class Decide:
             UnknownName: the caller may not even know of what it called.
             PolicyDenied: policy said no, or could not say yes; `data.reasons` holds codes and messages.
         """
-        if message.surface != call.surface:
+        if message.surface != call.surface or call.refused:
             return SKIPPED
         if message.direction is Direction.OUTBOUND:
             return self._filter(call, message) if call.surface in _LISTS else SKIPPED
         kind = document.kind_of(call)
         if call.labelled is None and kind != "gateway" and self._engine.reads("call", "arguments"):
             # A condition on arguments that are not there would hold or fail for the wrong reason.
-            reason = "the policy looks at arguments, and these were not labelled"
-            call.decision = denied("policy_error", reason, self._engine.revision)
-            raise _refusal(call.decision)
+            raise self._unlabelled(call, "arguments")
         question = document.for_call(call)
+        if kind == "resource" and not question["call"]["tool"] and self._engine.reads("call", "tool"):
+            raise self._unlabelled(call, "addresses")
         decision = self._engine.known(question)
         if decision is None:
             return self._ask(call, question)
@@ -87,6 +87,11 @@ class Decide:
             raise _refusal(decision)
         seen = self._engine.known(_as_listed(call, question))
         return self._ask(call, question) if seen is None else _refuse(call, decision, seen)
+
+    def _unlabelled(self, call: Call, what: str) -> PolicyDenied:
+        reason = f"the policy looks at {what}, and these were not labelled"
+        call.decision = denied("policy_error", reason, self._engine.revision)
+        return _refusal(call.decision)
 
     async def _ask(self, call: Call, question: JSON) -> Note:
         call.decision = decision = (await self._engine.decide_soon(question))[0]

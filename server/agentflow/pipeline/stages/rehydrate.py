@@ -1,10 +1,12 @@
 """rehydrate: gives the tool the values that tokens stand for, where policy says so and nowhere else.
 
-Without a decision, or without a `rehydrate` obligation, tokens go to the upstream as they are.
+Without a decision, or without a `rehydrate` obligation, tokens go to the upstream as they are. Arguments that were
+valid for their tokens' sake are checked once more as they are sent.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 from agentflow.guard.rehydration import rehydrate
@@ -14,25 +16,38 @@ from agentflow.pipeline.stage import PASS, Note
 
 
 class Rehydrate:
-    """The rehydrate stage."""
+    """The rehydrate stage.
+
+    Args:
+        check: raises if the params of a tool call, as they will be sent, do not fit; None to send them anyway.
+    """
 
     name: ClassVar[str] = "rehydrate"
     kind: ClassVar[Literal["validator", "mutator"]] = "mutator"
     directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, check: Callable[[Call, JSON], None] | None = None) -> None:
         self._vault = vault
+        self._check = check
 
     def __call__(self, call: Call, message: Message) -> Note:
         """Replace tokens by values in `message.body`; count them in `call.rehydrated`.
 
         Raises:
             VaultUnavailable: the vault could not be read.
+            InvalidArguments: what the tokens stand for does not fit the tool's schema.
         """
+        main = message.surface == call.surface == "tools/call"
+        before = message.body
+        note = self._restore(call, message, main)
+        if main and self._check is not None and (call.excused or message.body is not before):
+            self._check(call, message.body)
+        return note
+
+    def _restore(self, call: Call, message: Message, main: bool) -> Note:
         types = call.decision.obligations.rehydrate if call.decision is not None else ()
         if not types:
             return PASS
-        main = message.surface == call.surface == "tools/call"
         schema: Any = call.definition.get("inputSchema") if main and call.definition else None
         done = rehydrate(self._vault, call.principal.tenant, message.body, types, schema)
         detail: JSON = {}

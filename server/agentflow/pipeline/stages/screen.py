@@ -10,8 +10,6 @@ It refuses content because of what it says, never because of what it is about; s
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
 from collections import OrderedDict
@@ -39,7 +37,6 @@ _LISTINGS: Final = {
     "resources/list": "resources",
     "resources/templates/list": "resourceTemplates",
 }
-_TEXT_ENDINGS: Final = ("json", "xml", "yaml", "javascript")
 _INSTRUCTIONS: Final = frozenset({"server/instructions", "server/discover", "initialize"})
 
 
@@ -87,8 +84,8 @@ class Screen:
 
     def _screened(self, body: JSON) -> Screening:
         detector = self._content
-        texts = [leaf for leaf in leaves(body) if isinstance(leaf.value, str)]
-        files, joined = list(_files(body)), list(_joined(body))
+        texts = [leaf for leaf in leaves(body, files=True) if isinstance(leaf.value, str)]
+        joined = list(_joined(body))
         doubtful = [
             leaf
             for group in _grouped(texts)
@@ -96,7 +93,7 @@ class Screen:
             for leaf in group
             if not detector.clean(str(leaf.value))
         ]
-        found = _strongest(detector.score(text, path) for path, text in (*_unpacked(doubtful), *files))
+        found = _strongest(detector.score(text, path) for path, text in _unpacked(doubtful))
         spread = _strongest(detector.score(text, path) for path, text in joined)
         return _strongest((found, spread)) if spread.score > found.score else found
 
@@ -215,24 +212,6 @@ def _text_of(block: Any) -> str:
     inner = block.get("content")
     text = inner.get("text") if isinstance(inner, dict) else block.get("text")
     return text if isinstance(text, str) else ""
-
-
-def _files(body: JSON) -> Iterator[tuple[str, str]]:
-    """Embedded files that are text, which clients decode and show."""
-    for key in ("content", "contents"):
-        blocks = body.get(key)
-        for index, block in enumerate(blocks if isinstance(blocks, list) else ()):
-            if not isinstance(block, dict):
-                continue
-            embedded = block.get("resource")
-            file, place = (embedded, "resource/blob") if isinstance(embedded, dict) else (block, "blob")
-            blob, mime = file.get("blob"), str(file.get("mimeType", "text/plain")).split(";")[0]
-            if not isinstance(blob, str) or (not mime.startswith("text/") and not mime.endswith(_TEXT_ENDINGS)):
-                continue
-            try:
-                yield f"/{key}/{index}/{place}", base64.b64decode(blob).decode()
-            except (binascii.Error, UnicodeDecodeError):
-                continue
 
 
 def _every_string(item: Any, path: str = "") -> Iterator[tuple[str, str]]:

@@ -1,8 +1,8 @@
 """validate: arguments fit the tool's `inputSchema` before it is called, results its `outputSchema` before they leave.
 
 Refusals say where, what was expected, and of which *type* the given value was, never the value. A PII token may
-stand where a schema wants anything. It checks the shape of `tools/call` and `prompts/get`; what else travels is
-checked where it is parsed.
+stand where a schema wants anything; what goes upstream in its place is checked again (`check`). It checks the shape of
+`tools/call` and `prompts/get`; what else travels is checked where it is parsed.
 """
 
 from __future__ import annotations
@@ -55,10 +55,22 @@ class Validate:
             raise _invalid(call, [Problem("", f"expected object, got {type_name(arguments)}")])
         if call.definition is None or "inputSchema" not in call.definition:
             return PASS
-        problems = self._problems(call, "inputSchema", arguments)
+        problems, call.excused = self._judged(call, "inputSchema", arguments)
         if problems:
             raise _invalid(call, problems)
         return PASS
+
+    def check(self, call: Call, params: JSON) -> None:
+        """Check the arguments of a tool as they will be sent, now that tokens have become values or stay tokens.
+
+        Raises:
+            InvalidArguments, UpstreamProtocolError: as for a call.
+        """
+        if call.definition is None or "inputSchema" not in call.definition:
+            return
+        problems, _ = self._judged(call, "inputSchema", params.get("arguments") or {}, final=True)
+        if problems:
+            raise _invalid(call, problems)
 
     def _result(self, call: Call, result: JSON) -> Note:
         if result.get("resultType", "complete") != "complete" or "task" in result:
@@ -68,17 +80,17 @@ class Validate:
             return PASS
         if "structuredContent" not in result:
             raise _broken(call, "result has an output schema but no structuredContent", "/structuredContent")
-        problems = self._problems(call, "outputSchema", result["structuredContent"])
+        problems, _ = self._judged(call, "outputSchema", result["structuredContent"])
         if problems:
             first = problems[0]
             path = f"/structuredContent{first.path}"
             raise _broken(call, f"result does not fit its outputSchema: {path} {first.text}", path)
         return PASS
 
-    def _problems(self, call: Call, key: str, value: Any) -> list[Problem]:
+    def _judged(self, call: Call, key: str, value: Any, final: bool = False) -> tuple[list[Problem], bool]:
         definition = call.definition or {}
         try:
-            return self._schema(definition[key]).problems(value)
+            return self._schema(definition[key]).judge(value, final=final)
         except UnusableSchema as error:
             raise UpstreamProtocolError(
                 f"The {key} of tool {call.name!r} cannot be used: {error}",
