@@ -340,7 +340,10 @@ async def test_a_client_that_declares_nothing_is_not_asked(world: World, up: str
 async def test_a_client_keeps_its_session_from_the_first_call_on(world: World, up: str, era: str) -> None:
     async with client_of(world.gateway, era, name=f"first-{era}") as client:
         counts = [json.loads(text_of(await client.call_tool(f"{up}__count"))) for _ in range(3)]
-    assert [each["count"] for each in counts] == [1, 2, 3]
+    first = counts[0]["count"]
+    assert [each["count"] for each in counts] == [first, first + 1, first + 2]
+    # A handshake session is this client's own; a 2026 child serves every client of its principal.
+    assert first == 1 or up == "ms"
 
 
 @pairs

@@ -309,6 +309,9 @@ class ManagedUpstream:
     def _key(self, identity: ClientIdentity) -> Hashable:
         era = self._eras.best(identity.era)
         owner = identity.principal if self._eras.stateful(era) else ""
+        if era == "modern":
+            # There each request says who its client is, so one connection (one child process) serves all of a caller's.
+            return era, owner
         return era, identity.info, identity.capabilities, owner
 
     def _breaker(self, identity: ClientIdentity) -> Breaker:
