@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -74,9 +73,8 @@ async def _status(front: HttpFront, host: str, *headers: tuple[bytes, bytes]) ->
     return int(sent[0]["status"])
 
 
-@pytest.mark.parametrize("edited", ["127.0.0.1", "10.0.0.7"])
 async def test_the_keys_of_a_reachable_gateway_cannot_be_dropped(
-    tmp_path: Path, edited: str, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     config = config_of(tmp_path, {}, auth=KEYS, serve={"host": "10.0.0.7"})
     async with running(config) as world:
@@ -84,8 +82,10 @@ async def test_the_keys_of_a_reachable_gateway_cannot_be_dropped(
         manager = StreamableHTTPSessionManager(service.front.server)
         front = HttpFront(manager, service.authenticator, config.serve, config.limits, service.report)
         assert await _status(front, "10.0.0.7:8808") == 401
-        with pytest.raises(ConfigError, match=r"10\.0\.0\.7"):
-            await service.apply(config_of(tmp_path, {}, serve={"host": edited}))
+        edited = "127.0.0.1"
+        for host in (edited, "10.0.0.7"):
+            with pytest.raises(ConfigError, match=r"10\.0\.0\.7"):
+                await service.apply(config_of(tmp_path, {}, serve={"host": host}))
         # The way of the file: an edit that is refused, then one that is not.
         path = tmp_path / "agentflow.yaml"
         path.write_text("nonsense: true")  # an edit that differs from this one is an edit, whenever the first look is
@@ -142,22 +142,20 @@ async def _slow(world: World, record: Path, file: Path) -> asyncio.Task[JSON]:
     return task
 
 
-@pytest.mark.parametrize("edit", ["removed", "changed", "policy", "guard", "everything"])
+@pytest.mark.parametrize("edit", ["removed", "changed", "everything"])
 async def test_a_call_under_which_the_configuration_changes_is_answered_and_recorded(tmp_path: Path, edit: str) -> None:
     record, go = tmp_path / "r.jsonl", tmp_path / "go"
     server = told(record, tools={"slow": {}})
     sections: dict[str, JSON] = {
         "removed": {"servers": {}},
         "changed": {"servers": {"s": {**server, "namespace": "other"}}},
-        "policy": {"servers": {"s": server}, "policy": settings(forbidden=["s/slow"])},
-        "guard": {"servers": {"s": server}, "guard": {"token_format": "redacted"}},
         "everything": {"servers": {}, "policy": FORBIDDEN, "guard": {"token_format": "redacted"}},
     }
     async with running(config_of(tmp_path, {"s": server})) as world:
         slow = await _slow(world, record, go)
         old, engine = world.service._parts, world.service._parts.engine
         await world.service.apply(config_of(tmp_path, **sections[edit]))
-        assert ("slow" in await world.tools()) == (edit == "guard")
+        assert "slow" not in await world.tools()
         assert not slow.done() and not all(map(_gone, _pids(record)))
         question = {"version": "agentflow/1"}
         answered = engine.decide(question)
@@ -166,17 +164,16 @@ async def test_a_call_under_which_the_configuration_changes_is_answered_and_reco
         assert result["result"]["content"][0]["text"] == "slow: "
         (call,) = [r for r in world.records() if r["surface"] == "tools/call"]
         assert (call["outcome"], call["name"]) == ("ok", "slow")
-        assert answered == engine.decide(question) or edit in ("policy", "everything")
+        assert answered == engine.decide(question) or edit == "everything"
         await until(lambda: len(world.service._tasks) == 1, "what was replaced is closed")
-        if edit in ("removed", "changed", "everything"):
-            first = _pids(record) if edit != "changed" else {heard_pid(record)}
-            await until(lambda: all(map(_gone, first)), "the replaced server's processes end")
-        assert _closed(lambda: engine.decide({"version": "x"})) == (edit in ("policy", "everything"))
-        assert _closed(lambda: old.pii.vault.values("default", ["EMAIL_0"])) == (edit in ("guard", "everything"))
+        first = _pids(record) if edit != "changed" else {_answering(record)}
+        await until(lambda: all(map(_gone, first)), "the replaced server's processes end")
+        assert _closed(lambda: engine.decide({"version": "x"})) == (edit == "everything")
+        assert _closed(lambda: old.pii.vault.values("default", ["EMAIL_0"])) == (edit == "everything")
     assert verify(tmp_path / "data").ok
 
 
-def heard_pid(record: Path) -> int:
+def _answering(record: Path) -> int:
     """The process that got the first call."""
     lines = [json.loads(line) for line in record.read_text().splitlines()]
     return int(next(line["pid"] for line in lines if line["method"] == "tools/call"))
@@ -188,6 +185,30 @@ def _closed(use: Callable[[], Any]) -> bool:
     except Exception:
         return True
     return any("closed" in message for _, message in getattr(found, "reasons", ()))
+
+
+async def test_a_call_outlives_several_edits(tmp_path: Path) -> None:
+    """The vault goes with the second edit, the server with the third; a later call is done before the first."""
+    record, other = tmp_path / "r.jsonl", tmp_path / "o.jsonl"
+    servers = {"s": told(record, tools={"slow": {}}), "t": told(other, tools={"slow": {}}, server={"namespace": "t"})}
+    redacted = {"token_format": "redacted"}
+    async with running(config_of(tmp_path, servers)) as world:
+        first = await _slow(world, record, tmp_path / "first")
+        await world.service.apply(config_of(tmp_path, servers, catalogue={"page_size": 7}))
+        second = asyncio.ensure_future(
+            world.call("t__slow", {"until": str(tmp_path / "second"), "text": "a@b.example"})
+        )
+        await until(lambda: heard(other, "tools/call"), "the second call comes to its server")
+        await world.service.apply(config_of(tmp_path, servers, guard=redacted))
+        await world.service.apply(config_of(tmp_path, {}, guard=redacted))
+        (tmp_path / "second").touch()
+        assert "<EMAIL_" in (await second)["result"]["content"][0]["text"]
+        for _ in range(20):  # whatever is closed at once is closed now
+            await asyncio.sleep(0)
+        (tmp_path / "first").touch()
+        assert "result" in await first
+        await until(lambda: len(world.service._tasks) == 1, "what was replaced is closed")
+        assert not world.service._former
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
@@ -352,8 +373,7 @@ async def test_changed_limits_hold_at_the_servers_too(shared: JSON, tmp_path: Pa
         assert "result" in await world.call("big", {"text": "10"})
 
 
-@pytest.mark.parametrize("era", ["legacy", "modern"])
-def test_changed_roles_of_the_local_caller_hold_on_stdio(tmp_path: Path, era: str) -> None:
+def test_changed_roles_of_the_local_caller_hold_on_stdio(tmp_path: Path) -> None:
     config = {
         "mcpServers": {"s": told(tmp_path / "r.jsonl", tools={"write": {}, "read": READS})},
         "flow": {"enabled": False},
@@ -363,7 +383,7 @@ def test_changed_roles_of_the_local_caller_hold_on_stdio(tmp_path: Path, era: st
     def names(speaker: Stdio) -> set[str]:
         return {tool["name"] for tool in speaker.ask("tools/list")["result"]["tools"]}
 
-    with stdio_gateway(path, tmp_path, era) as speaker:
+    with stdio_gateway(path, tmp_path) as speaker:
         wait_until(lambda: names(speaker) == {"write", "read"}, "both tools")
         write_config({**config, "auth": {"local": {"roles": ["viewer"]}}}, path)
         wait_until(lambda: names(speaker) == {"read"}, "what the new role shows", 15, speaker.log_text)

@@ -47,13 +47,13 @@ class Parts:
     log: AuditLog
     approvals: Approvals
 
-    def close(self, successor: Parts | None = None) -> None:
-        """Close what `successor` does not go on using."""
-        if successor is None or successor.engine is not self.engine:
+    def close(self, *others: Parts) -> None:
+        """Close what none of `others` goes on using."""
+        if all(other.engine is not self.engine for other in others):
             self.engine.close()
-        if successor is None or successor.pii.vault is not self.pii.vault:
+        if all(other.pii.vault is not self.pii.vault for other in others):
             self.pii.vault.close()
-        if successor is None or successor.log is not self.log:
+        if all(other.log is not self.log for other in others):
             self.log.close()
 
 

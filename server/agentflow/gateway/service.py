@@ -66,6 +66,8 @@ class Service:
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
         self._notifications = Notifications(self.gateway, self.front)
         self._members: list[Member] = []
+        # What was replaced and may still be in use, oldest first.
+        self._former: list[tuple[Parts, list[Member]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._stale = asyncio.Event()
 
@@ -107,8 +109,10 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.gateway.held.close()
-        await asyncio.gather(*(member.upstream.close() for member in self._members), return_exceptions=True)
-        self._parts.close()
+        left = [*self._members, *(member for _, members in self._former for member in members)]
+        await asyncio.gather(*(member.upstream.close() for member in left), return_exceptions=True)
+        for parts in (*(former for former, _ in self._former), self._parts):
+            parts.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -175,6 +179,8 @@ class Service:
             )
         if config.data_dir != self.config.data_dir or config.serve != self.config.serve:
             log.warning("data_dir and serve take effect at the next start; the rest is applied now")
+        if config.limits != self.config.limits:
+            log.warning("limits on what the front reads (size, depth, time, sessions) take effect at the next start")
         authenticator, old = Authenticator(config.auth), self._parts
         engine = old.engine
         if config.policy != old.config.policy:
@@ -188,6 +194,7 @@ class Service:
         fresh = [member for member in members if member not in self._members]
         self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
         self.gateway.use(parts, config.catalogue)
+        self._former.append((old, retired))
         self._spawn(self._retire(old, retired))
         await self._refresh()
         if retired and fresh:
@@ -219,15 +226,16 @@ class Service:
         return members, [member for member in self._members if id(member) not in kept]
 
     async def _retire(self, old: Parts, members: Sequence[Member]) -> None:
-        """Close what was replaced once the calls that began with it are done."""
+        """Close what was replaced once the calls that began with it are done, and those that began before it."""
         try:
             async with asyncio.timeout(_GRACE):
-                await old.pipeline.idle()
+                for former, _ in tuple(self._former):
+                    await former.pipeline.idle()
         except TimeoutError:
             log.warning("the former configuration is closed with calls still in flight after %.0f s", _GRACE)
-        finally:
-            await asyncio.gather(*(member.upstream.close() for member in members), return_exceptions=True)
-            old.close(self._parts)
+        await asyncio.gather(*(member.upstream.close() for member in members), return_exceptions=True)
+        self._former = [each for each in self._former if each[0] is not old]
+        old.close(self._parts, *(former for former, _ in self._former))
 
     # Report -------------------------------------------------------------------------------------------------
 
@@ -266,7 +274,10 @@ def wanted(config: Config) -> dict[str, ServerConfig]:
         raise ConfigError(f"`{FLOW}` is the name of the gateway's own tools", fix="Give this server another name")
     servers = {name: server for name, server in config.mcp_servers.items() if not server.disabled}
     for number, folder in enumerate(config.tools, 1):
-        servers.setdefault(f"tools-{number}", ServerConfig(type="tools", path=folder, namespace="", trust="trusted"))
+        name = f"tools-{number}"
+        if name in servers:
+            raise ConfigError(f"`{name}` is the name of a folder under `tools`", fix="Give this server another name")
+        servers[name] = ServerConfig(type="tools", path=folder, namespace="", trust="trusted")
     if config.flow.enabled:
         longer = config.flow.timeout + 5
         servers[FLOW] = ServerConfig(

@@ -1,8 +1,9 @@
 """What upstreams say without being asked: their instructions, and notifications that belong to no call.
 
-Each goes through the pipeline once for every client that is to receive it, as that client's principal and in its
-conversation, so that tokens are its tenant's and taint is where it belongs. An upstream can announce changes of its
-own resources only, and a message that nobody can be named for is dropped.
+A notification goes through the pipeline once for every client that is to receive it, as that client's principal and in
+its conversation, so that tokens are its tenant's and taint is where it belongs. Instructions go through once, when the
+catalogue changes, as the gateway itself. An upstream can announce changes of its own resources only, and a message
+that nobody can be named for is dropped.
 """
 
 from __future__ import annotations

@@ -53,19 +53,14 @@ class Schema:
             raise UnusableSchema("it is nested too deeply") from error
         self._certain = compile_quick(schema)
 
-    def problems(self, value: Any, limit: int = MAX_PROBLEMS) -> list[Problem]:
-        """Return what is wrong with `value`, at most `limit` things; empty if it is valid.
-
-        Raises:
-            UnusableSchema: a `$ref` leads nowhere, or the check takes too many steps.
-        """
-        return self.judge(value, limit)[0]
-
     def judge(self, value: Any, limit: int = MAX_PROBLEMS, *, final: bool = False) -> tuple[list[Problem], bool]:
-        """As `problems`, and whether a PII token excused anything.
+        """Return what is wrong with `value`, at most `limit` things, and whether a PII token excused anything.
 
         Args:
             final: it is settled what becomes of the tokens: those still in it stay in it.
+
+        Raises:
+            UnusableSchema: a `$ref` leads nowhere, or the check takes too many steps.
         """
         found: dict[Problem, None] = {}
         excused = False
