@@ -143,7 +143,7 @@ def test_the_policy_sees_the_value_and_not_a_mangled_one(bundle: Write, started:
 
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(-1e308, 1e308) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats(-1e308, 1e308, allow_subnormal=False) | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=20,
 )
@@ -171,8 +171,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureReq
     engine.close()
 
 
-def test_a_number_too_large_for_the_engine_denies(hostile: Engine) -> None:
-    assert hostile.decide({"v": 1.7976931348623157e308}).reasons[0][0] == "policy_error"
+@pytest.mark.parametrize("number", [1.7976931348623157e308, 1.1125369292536007e-308])
+def test_a_number_too_large_or_too_small_for_the_engine_denies(hostile: Engine, number: float) -> None:
+    assert hostile.decide({"v": number}).reasons[0][0] == "policy_error"
 
 
 def test_deep_input_does_not_crash_the_engine(hostile: Engine) -> None:
