@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import logging
 import signal
 import socket
@@ -57,6 +58,10 @@ def serve_stdio(config: Config, path: Path | None) -> int:
 
 
 def _run(main: Coroutine[Any, Any, None]) -> None:
+    with contextlib.suppress(ImportError):
+        # Where an extra brought sniffio, anyio asks it before every primitive, a sixth of a call's CPU; in this
+        # thread the answer is always the same.
+        importlib.import_module("sniffio").thread_local.name = "asyncio"
     try:
         import uvloop
     except ImportError:  # not built for this platform
