@@ -73,6 +73,24 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         ],
     }
     _say_what_was_called(record, call, known)
+    _say_what_was_found(record, call, mask)
+    for name, value in (
+        ("taint", sorted(call.taint)),
+        ("rehydrated", call.rehydrated),
+        ("redacted", call.redacted),
+        ("approval", call.approval),
+        ("cached", call.cached),
+        ("parent", call.parent),
+        ("events", list(events)),
+        ("error_code", call.error_code),
+    ):
+        if value:
+            record[name] = value
+    return record
+
+
+def _say_what_was_found(record: JSON, call: Call, mask: Callable[[str], str]) -> None:
+    """Add what came in with the call and what label and screen made of it."""
     if call.params:
         record["arguments"] = _arguments(call)
     if call.client:
@@ -89,19 +107,6 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
             [found.rule, found.severity, masked_pointer(found.path, mask), found.excerpt]
             for found in call.findings[:20]
         ]
-    for name, value in (
-        ("taint", sorted(call.taint)),
-        ("rehydrated", call.rehydrated),
-        ("redacted", call.redacted),
-        ("approval", call.approval),
-        ("cached", call.cached),
-        ("parent", call.parent),
-        ("events", list(events)),
-        ("error_code", call.error_code),
-    ):
-        if value:
-            record[name] = value
-    return record
 
 
 def _detail(run: StageRun, mask: Callable[[str], str]) -> Any:

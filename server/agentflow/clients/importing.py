@@ -257,17 +257,17 @@ def apply(plan: Import, world: Surroundings) -> list[Path]:
         ConfigError: a file changed since it was read; nothing more is written.
         OSError: a file cannot be written; the client files after it are untouched.
     """
-    todo = [change for change in plan.files if change.moved]
-    for change in [plan.config, *todo]:
+    moving = [change for change in plan.files if change.moved]
+    for change in [plan.config, *moving]:
         now = change.path.read_bytes() if change.path.exists() else None
         if now != change.before:
             raise ConfigError(f"{change.path} changed while it was being looked at", fix="run the import again")
-    kept = [_keep(change, world) for change in todo]
+    kept = [_keep(change, world) for change in moving]
     secrets_env.add(world.data_dir, plan.secrets)
     if plan.config.before != plan.config.after:
         plan.config.path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(plan.config.path, plan.config.after)
-    for change in todo:
+    for change in moving:
         write_atomically(change.path, change.after)
     return kept
 
