@@ -20,7 +20,6 @@ from gateway_process import child_environment, running_gateway, write_config
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
 
-from agentflow.config import Config, GuardConfig
 from agentflow.pipeline.chain import DEFAULT_ORDER
 
 SERVER = Path(__file__).with_name("canary_server.py")
@@ -136,6 +135,9 @@ async def every_surface(client: Client, ear: Ear) -> None:
     await hear("ask", client.call_tool("ask", {}))
     await hear("sample", client.call_tool("sample", {}))
     await hear("resource", client.read_resource("canary://one"))
+    if client.protocol_version != "2026-07-28":  # where subscriptions are listen streams
+        await hear("subscribe", client.subscribe_resource("canary://one"))
+        await hear("unsubscribe", client.unsubscribe_resource("canary://one"))
     await hear("prompt", client.get_prompt("greet", {"who": "x"}))
     ref = types.PromptReference(type="ref/prompt", name="greet")
     await hear("completion", client.complete(ref, {"name": "who", "value": "a"}))
@@ -184,11 +186,22 @@ async def test_every_stage_sees_every_surface_in_both_directions(tmp_path: Path,
         assert "leak.example" not in heard, f"clear text on {channel}: {heard[:300]}"
     by_surface = {record["surface"]: record for record in records}
     assert set(by_surface) >= SURFACES
-    for surface in SURFACES:
+    subscriptions = {"resources/subscribe", "resources/unsubscribe"} if era == "legacy" else set()
+    for surface in SURFACES | subscriptions:
         ran = _ran(record for record in records if record["surface"] == surface)
         assert ran[surface]["outbound"] == OUTBOUND, surface
         if surface != "server/instructions":
             assert ran[surface]["inbound"] == INBOUND, surface
+    looked = _ran(records, skipped=False)
+    for surface in SURFACES - {"server/instructions"}:
+        # A listing asked for without a word gives `label` nothing to look at.
+        wanted = {"limit", "screen", "decide"} | (set() if surface.endswith("/list") else {"label"})
+        assert looked[surface]["inbound"] >= wanted, surface
+    for surface in SURFACES | {"error", "notifications/progress", "notifications/message"}:
+        assert looked[surface]["outbound"] >= {"limit", "screen", "redact"}, surface
+    assert looked["tools/call"]["inbound"] >= {"validate", "approve", "rehydrate"}
+    assert looked["tools/call"]["outbound"] >= {"validate", "taint"}
+    assert looked["tools/list"]["outbound"] >= {"decide"}
     inner = _ran(records)
     # In 2026 a question travels inside an interim result, and its answer inside the retry: `tools/call` both.
     for surface in INNER - (QUESTIONS if era == "auto" else set()):
@@ -199,11 +212,13 @@ async def test_every_stage_sees_every_surface_in_both_directions(tmp_path: Path,
     assert not leaks, f"clear text at rest in {leaks}"
 
 
-def _ran(records: Any) -> dict[str, dict[str, set[str]]]:
-    """surface → direction → names of the stages that ran on it."""
+def _ran(records: Any, skipped: bool = True) -> dict[str, dict[str, set[str]]]:
+    """surface → direction → names of the stages that ran on it, with or without those that passed it over."""
     ran: dict[str, dict[str, set[str]]] = {}
     for record in records:
-        for stage, direction, surface, *_ in record["stages"]:
+        for stage, direction, surface, verdict, *_ in record["stages"]:
+            if verdict == "skipped" and not skipped:
+                continue
             ran.setdefault(surface, {}).setdefault(direction, set()).add(stage)
     return ran
 
@@ -236,4 +251,3 @@ def test_poisoned_definitions_are_left_out_one_by_one(tmp_path: Path) -> None:
 
 def test_the_default_chain_is_the_one_this_matrix_checks() -> None:
     assert set(DEFAULT_ORDER) == INBOUND | OUTBOUND
-    assert Config().guard == GuardConfig()
