@@ -69,7 +69,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def on_terminate(number: int, frame: FrameType | None) -> None:
-    """SIGTERM (and SIGHUP) unwind like Ctrl-C, so that the children are ended on the way out."""
+    """Every signal to end unwinds like Ctrl-C, so that the children are ended on the way out."""
     raise KeyboardInterrupt
 
 
@@ -83,7 +83,9 @@ def gateway_status(gateway: subprocess.Popen[bytes]) -> int:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, on_terminate)
+    # SIGINT too: a shell starts background jobs with it ignored, and Python then leaves it so.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, on_terminate)
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, on_terminate)
     port = choose_port()
