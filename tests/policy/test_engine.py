@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -275,43 +274,6 @@ def test_tests_see_the_bundles_own_data_and_decisions_the_merged(bundle: Write, 
     config = bundle('decision := {"allow": data.open}', tests="test_closed if data.open == false", data={"open": False})
     engine = started(config.model_copy(update={"data": {"open": True}}))
     assert engine.decide({}).allow
-
-
-def test_reload_swaps_or_keeps(bundle: Write, started: Start) -> None:
-    engine = started(bundle('decision := {"allow": true} if input.n'))
-    first = engine.revision
-    assert engine.decide({"n": 1}).allow
-    with pytest.raises(ConfigError):
-        engine.reload(bundle("decision := ["))
-    assert engine.revision == first
-    assert engine.decide({"n": 2}).allow
-    engine.reload(bundle('decision := {"allow": false} if input.n'))
-    assert engine.revision != first
-    decision = engine.decide({"n": 1})
-    assert not decision.allow, "no decision outlives its revision"
-    assert decision.revision == engine.revision
-
-
-def test_no_question_is_lost_over_a_reload(bundle: Write, started: Start) -> None:
-    engine = started(bundle('decision := {"allow": true} if input.n >= 0'))
-    denied: list[object] = []
-    done = threading.Event()
-
-    def ask() -> None:
-        number = 0
-        while not done.is_set():
-            number += 1
-            decision = engine.decide({"n": number})
-            if not decision.allow:
-                denied.append(decision)
-
-    asking = threading.Thread(target=ask)
-    asking.start()
-    for number in range(5):
-        engine.reload(bundle(f'decision := {{"allow": true}} if input.n >= 0\nrevision_mark := {number}'))
-    done.set()
-    asking.join()
-    assert denied == []
 
 
 async def test_decide_soon_answers_in_order(bundle: Write, started: Start) -> None:

@@ -16,6 +16,7 @@ from urllib.request import Request, urlopen
 
 from agentflow.commands.output import UsageError, document, table
 from agentflow.errors import AgentFlowError, UpstreamUnavailable
+from agentflow.pipeline.call import EXPLAIN, RECORD
 from agentflow.settings import file as config_file
 
 if TYPE_CHECKING:
@@ -25,8 +26,6 @@ JSON = dict[str, Any]
 T = TypeVar("T")
 
 KEY = "AGENTFLOW_API_KEY"
-RECORD = "agentflow/record"
-EXPLAIN = "agentflow/explain"
 _READ_TIMEOUT = 3600  # seconds a tool may take; the gateway has its own limits
 
 

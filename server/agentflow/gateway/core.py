@@ -1,8 +1,8 @@
 """The gateway itself: routes each client request to the upstream that owns it, through the pipeline.
 
-It promises that nothing reaches an upstream or a client except through `Pipeline.handle` (requests and answers)
-and `Pipeline.run` (everything in between), that a call goes to exactly one upstream exactly once, and that a
-name the caller may not see reads the same as a name that does not exist.
+It promises that no content reaches an upstream or a client except through `Pipeline.handle` (requests and answers)
+and `Pipeline.run` (everything in between; that lists or roots changed carries none), that a call goes to exactly one
+upstream exactly once, and that a name the caller may not see reads the same as a name that does not exist.
 """
 
 from __future__ import annotations
@@ -25,20 +25,16 @@ from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
 from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import JSON, Call, UpstreamFacts
+from agentflow.pipeline.call import EXPLAIN, JSON, RECORD, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.stages.decide import unknown_name
 from agentflow.policy.listing import Item
-
-EXPLAIN = "agentflow/explain"
-RECORD = "agentflow/record"
 
 # Name of the upstream that serves the tool files shipped with AgentFlow.
 FLOW = "agentflow"
 _FLOW_FACTS = UpstreamFacts(FLOW, kind="gateway", trust="trusted")
 
 Handler = Callable[[JSON, ClientEnd], Awaitable[JSON]]
-Forwarded = Callable[[Call, JSON], Awaitable[JSON]]
 
 
 class Gateway:

@@ -18,6 +18,10 @@ from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
 
+# `_meta` members between a caller and the gateway: ask for the record of a call, and its id in the answer.
+EXPLAIN = "agentflow/explain"
+RECORD = "agentflow/record"
+
 # (method, params) -> result: puts a request (`elicitation/create`) to the client of this call.
 Ask = Callable[[str, JSON], Awaitable[JSON]]
 

@@ -22,7 +22,7 @@ from agentflow.errors import ConfigError
 from agentflow.pipeline.call import JSON, Decision
 from agentflow.policy.bounded import bounded
 from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused
-from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, is_fault, parse
+from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, parse
 from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault, Program
 from agentflow.policy.inside import RegoThread
 from agentflow.policy.process import RegoProcess
@@ -171,30 +171,17 @@ class Engine:
 
     def decide(self, document: JSON) -> Decision:
         """Return the decision for this input. Waits for the policy at most `timeout` seconds."""
-        while True:
-            active = self._active
-            try:
-                key = active.key(document)
-            except (ValueError, TypeError):
-                return _inexpressible(active.bundle.revision)
-            decision = active.known(key) or active.evaluate(key)
-            if active is self._active or not is_fault(decision):
-                return decision  # else the bundle was replaced, and its evaluator closed, under the question
+        active = self._active
+        try:
+            key = active.key(document)
+        except (ValueError, TypeError):
+            return _inexpressible(active.bundle.revision)
+        return active.known(key) or active.evaluate(key)
 
     async def decide_soon(self, *documents: JSON) -> list[Decision]:
         """Return the decisions for these inputs, in order, without holding up the event loop."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._thread, lambda: [self.decide(document) for document in documents])
-
-    def reload(self, config: PolicyConfig) -> None:
-        """Put another bundle (or a changed one) in force at once, or keep the present one.
-
-        Raises:
-            ConfigError: the new bundle is refused; the old one stays in force.
-        """
-        fresh = _Active(config)
-        old, self._active = self._active, fresh
-        old.close()
 
     def close(self) -> None:
         """Close the evaluator. Idempotent; questions asked later are denied."""
