@@ -12,9 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AliasChoices, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from agentflow.config_base import Section
+from agentflow.config_guard import GuardConfig
 from agentflow.paths import default_data_dir
 
 ServerType = Literal["stdio", "http", "sse", "openapi", "tools"]
@@ -28,12 +30,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
-
-
-class Section(BaseModel):
-    """A block of the file: unknown keys are refused, so a typo never silently switches a guard off."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ServerConfig(Section):
@@ -199,30 +195,6 @@ class PipelineConfig(Section):
         default=(), description="Stages in the order they run; empty means the default order."
     )
     stages: dict[str, StageConfig] = Field(default_factory=dict, description="Behaviour by stage name.")
-
-
-class GuardConfig(Section):
-    """PII and injection settings."""
-
-    pii_types: tuple[str, ...] = Field(default=(), description="PII types looked for; empty means all built-in types.")
-    pii_allow: tuple[str, ...] = Field(default=(), description="Exact values that are never taken for PII.")
-    token_format: Literal["angle", "redacted"] = Field(
-        default="angle", description="`angle` writes <EMAIL_1f3a9c2e…>, `redacted` [REDACTED_EMAIL_1f3a9c2e…]."
-    )
-    token_ttl_days: float = Field(
-        default=90.0,
-        gt=0,
-        description="Days a token can be given back. Used in the second half of them, it gets all of them again.",
-    )
-    block_threshold: float = Field(
-        default=0.8, ge=0, le=1, description="Injection severity from which content is blocked."
-    )
-    flag_threshold: float = Field(
-        default=0.4, ge=0, le=1, description="Injection severity from which content is flagged."
-    )
-    master_key: SecretStr | None = Field(
-        default=None, description="Key of the vault: base64 of 32 bytes, as ${VAR}. Default: a key file in data_dir."
-    )
 
 
 class PolicyConfig(Section):

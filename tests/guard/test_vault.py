@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from agentflow.config import Config, GuardConfig
+from agentflow.config import Config
+from agentflow.config_guard import GuardConfig
 from agentflow.errors import ConfigError, VaultUnavailable
 from agentflow.guard import tokens
 from agentflow.guard import vault as vault_module

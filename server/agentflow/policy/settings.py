@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from agentflow.config import Section
+from agentflow.config_base import Section
 from agentflow.pipeline.call import JSON
 
 # Rego's globs know more than `*`; what they do with it differs between engines.

@@ -9,7 +9,8 @@ from typing import Any
 import orjson
 import pytest
 
-from agentflow.config import Config, GuardConfig
+from agentflow.config import Config
+from agentflow.config_guard import GuardConfig
 from agentflow.errors import ConfigError, VaultUnavailable
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session, Verdict

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from agentflow.config import GuardConfig
+from agentflow.config_guard import GuardConfig
 from agentflow.errors import ContentBlocked
 from agentflow.guard.injection import ContentDetector
 from agentflow.identity.principal import Principal

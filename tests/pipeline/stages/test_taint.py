@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentflow.config import GuardConfig
+from agentflow.config_guard import GuardConfig
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import GATEWAY, Call, Direction, Message, Session, UpstreamFacts
 from agentflow.pipeline.stages.taint import Taint

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from agentflow.config import GuardConfig
+from agentflow.config_guard import GuardConfig
 from agentflow.guard import tokens
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.redaction import Tokeniser, serialised

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
 
-from agentflow.config import GuardConfig
+from agentflow.config_guard import GuardConfig
 from agentflow.errors import ContentBlocked
 from agentflow.guard.injection import CLEAN, ContentDetector, DescriptionDetector, Detector, Screening
 from agentflow.guard.walk import Leaf, leaves, strings

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from agentflow.config import GuardConfig
+from agentflow.config_guard import GuardConfig
 from agentflow.guard.taint import INJECTION, PRIVATE, UNTRUSTED, carries_text
 from agentflow.pipeline.call import Call, Direction, Message, Verdict
 from agentflow.pipeline.stage import PASS, Note
