@@ -93,7 +93,7 @@ def _child(engine: Engine) -> subprocess.Popen[bytes]:
     evaluator = engine._active._evaluator
     assert isinstance(evaluator, RegoProcess)
     assert evaluator._process is not None
-    return evaluator._process._child
+    return evaluator._process._process
 
 
 @pytest.mark.parametrize("place", ["process"], indirect=True)
@@ -326,7 +326,7 @@ def test_nothing_of_the_worker_is_left_when_the_gateway_is_killed(bundle: Write,
     code = (
         "import sys; from pathlib import Path; from agentflow.config import PolicyConfig; "
         "from agentflow.policy.engine import Engine; e = Engine(PolicyConfig(bundle=Path(sys.argv[1]))); "
-        "print(e._active._evaluator._process._child.pid, flush=True); sys.stdin.read()"
+        "print(e._active._evaluator._process._process.pid, flush=True); sys.stdin.read()"
     )
     server = str(engine_module.__file__).rsplit("/agentflow/", 1)[0]
     gateway = subprocess.Popen(

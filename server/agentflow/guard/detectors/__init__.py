@@ -1,0 +1,1 @@
+"""Heavy detectors of injected instructions: asked about doubtful text only, in a process of their own."""

@@ -1,0 +1,50 @@
+"""The process in which the heavy detectors run; `process.py` starts it and speaks to it in frames (`child.py`).
+
+`L` loads `[[kind, options], …]` and answers `R`, or `E` with what is missing. `Q` asks about a JSON list of texts and
+answers `V` with one `[score, start, end]` per text, the highest of all detectors, or `E`. An error's text never
+quotes what was asked about.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+from agentflow.child import serve
+from agentflow.guard.detectors.plugins import load
+from agentflow.guard.detectors.port import DetectorUnavailable, HeavyDetector, Spec
+
+
+class Worker:
+    """The detectors that were loaded, asked together."""
+
+    def __init__(self) -> None:
+        self._detectors: list[HeavyDetector] = []
+
+    def answer(self, kind: bytes, body: bytes) -> tuple[bytes, bytes]:
+        """Answer one frame."""
+        try:
+            if kind == b"L":
+                self._detectors = [load(Spec(name, options)) for name, options in json.loads(body)]
+                return b"R", b""
+            return b"V", json.dumps(self._judge(json.loads(body))).encode()
+        except DetectorUnavailable as error:
+            return b"E", str(error).encode("utf-8", "replace")
+        except Exception as error:  # whatever a detector raises, the parent refuses the message
+            words = str(error) if type(error) is ValueError and kind == b"L" else type(error).__name__
+            return b"E", words.encode("utf-8", "replace")
+
+    def _judge(self, texts: list[str]) -> list[tuple[float, int, int]]:
+        opinions = [detector.judge(texts) for detector in self._detectors]
+        return [tuple(max(of_one, key=lambda judgement: judgement.score)) for of_one in zip(*opinions, strict=True)]
+
+
+def main() -> None:
+    """Serve frames on the pipes; whatever a library prints goes to stderr."""
+    sink = os.dup(1)
+    os.dup2(2, 1)
+    serve(Worker().answer, sink=sink)
+
+
+if __name__ == "__main__":
+    main()
