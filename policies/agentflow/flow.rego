@@ -1,9 +1,151 @@
-# Toxic flows: a session that has read untrusted content and private data must not write to the outside.
-# Whoever wrote the untrusted content may be steering the agent ("lethal trifecta").
+# Flows: what outsiders wrote must not decide where private data goes, or what is done in somebody's name.
+#
+# The gateway follows text and values of results into later arguments (input.call.flow; there is none where it found
+# nothing). What the caller brought himself is fine; so is answering whoever wrote. Each rule has an action in
+# data.json under "flows": "deny", "ask" or "allow".
 package agentflow
 
 import rego.v1
 
+flow := input.call.flow if {
+	input.call.phase == "call"
+	kind in {"tool", "resource"}
+}
+
+# 1. The call does what a sentence in outsiders' content asked for.
+flow_found contains {"rule": "requested", "message": message} if {
+	plainly_asked
+	not answering
+	message := concat("", ["this call does what content from ", concat(", ", flow.asked.servers), " asks for"])
+}
+
+plainly_asked if {
+	flow.asked.match == "value"
+	not flow.sink == "http"
+}
+
+plainly_asked if {
+	flow.asked.strength > 1
+	not flow.sink == "http"
+}
+
+plainly_asked if {
+	flow.asked.strength == 1
+	flow.sink in {"send", "post", "grant", "pay", "delete", "control", "execute"}
+}
+
+# Answering the sender of a message with what that server holds anyway is no surprise, even when he asked for it.
+answering if {
+	flow.sink == "send"
+	count([to | some to in flow.destinations; to.sender]) > 0
+	count([to | some to in flow.destinations; to.seen_in == "untrusted"; not to.sender]) == 0
+	not "elsewhere" in flow.carries
+	not "abroad" in flow.carries
+}
+
+# 2. Private content goes where outsiders' content points.
+flow_found contains {"rule": "exfiltration", "message": message} if {
+	some to in flow.destinations
+	to.seen_in == "untrusted"
+	not flow.sink == "read"
+	led_astray(to)
+	message := concat("", [
+		"private content would go to the ", to.type, " in ", to.path, ", known only from content of ",
+		concat(", ", to.servers),
+	])
+}
+
+led_astray(to) if {
+	to.requested
+	not answering
+	not to.type == "name"
+	private_here
+}
+
+# A plain name is named by chance sooner than an address is: there something has to be carried.
+led_astray(to) if {
+	to.requested
+	not answering
+	to.type == "name"
+	carries_something
+}
+
+carries_something if "private" in flow.carries
+
+carries_something if "elsewhere" in flow.carries
+
+led_astray(to) if {
+	much
+	"elsewhere" in flow.carries
+}
+
+much if "bulk" in flow.carries
+
+much if "encoded" in flow.carries
+
+private_here if "private" in flow.carries
+
+private_here if "private" in input.session.taint
+
+private_here if "elsewhere" in flow.carries
+
+# 3. Private content of another server is published where nobody said to whom, after outsiders' content was read.
+flow_found contains {"rule": "publication", "message": "private content would be published after content of outsiders was read"} if {
+	flow.sink == "post"
+	"bulk" in flow.carries
+	"abroad" in flow.carries
+	"outside" in flow.carries
+	count([to | some to in flow.destinations; not to.seen_in == "untrusted"]) == 0
+}
+
+# 4. Private content, or something that hides what it is, in an address: asking for it tells its host.
+flow_found contains {"rule": "smuggling", "message": "an address in the arguments carries private content"} if {
+	"smuggled" in flow.carries
+}
+
+# 5. Something in this session read as an injected instruction.
+flow_found contains {"rule": "injection", "message": "this session has read what looks like injected instructions"} if {
+	"injection" in input.session.taint
+	flow.sink in {"send", "post", "grant", "pay", "delete", "control", "execute"}
+}
+
+# 6. The session is too long to know where a destination comes from.
+flow_found contains {"rule": "incomplete", "message": "this session has read too much to know where this leads"} if {
+	flow.incomplete
+	"bulk" in flow.carries
+	"abroad" in flow.carries
+	flow.sink in {"send", "post", "grant", "http"}
+}
+
+objections contains {"code": concat("", ["flow_", found.rule]), "message": found.message} if {
+	some found in flow_found
+	data.settings.flows[found.rule] == "deny"
+}
+
+asks contains {"ttl": data.settings.approval_ttl, "prompt": concat("", ["Careful: ", found.message, "."])} if {
+	some found in flow_found
+	data.settings.flows[found.rule] == "ask"
+}
+
+# Hosts: with a list under "egress", arguments may name no other. An entry covers its subdomains.
+objections contains {"code": "egress", "message": concat("", ["the arguments name a host that is not allowed: ", host])} if {
+	count(data.settings.egress.allow) > 0
+	some host in flow.hosts
+	not allowed_host(host)
+}
+
+allowed_host(host) if {
+	some entry in data.settings.egress.allow
+	host == entry
+}
+
+allowed_host(host) if {
+	some entry in data.settings.egress.allow
+	endswith(host, concat("", [".", entry]))
+}
+
+# The strict rule, off by default: a session that has read untrusted content and private data must not write to the
+# outside at all, whatever it writes.
 toxic_flow if {
 	input.call.phase == "call"
 	"untrusted" in input.session.taint

@@ -9,6 +9,7 @@ obligations := {
 	"approval": approval,
 	"max_result_bytes": max_result_bytes,
 	"cache_ttl": cache_ttl,
+	"deep": deep,
 }
 
 # Real values for PII tokens go to trusted servers, and where a rule says so. The gateway's own tools never

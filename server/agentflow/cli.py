@@ -68,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"agentflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _version):
+    for add in (_serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _version):
         add(commands)
     return parser
 
@@ -181,6 +181,68 @@ def _policy(commands: Any) -> None:
     check = _command(actions, "check", "policy:check", "Compile a bundle and run its tests.", aliases=["test"])
     check.add_argument("bundle", nargs="?", type=Path, help="default: the configured one")
     _with_config(check)
+
+
+def _guard(commands: Any) -> None:
+    parser = commands.add_parser("guard", help="Scan text, measure the detectors, train the model.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    scan = _command(actions, "scan", "guard:scan", "Say what the guard finds in a text; 1 where it is not allowed.")
+    scan.add_argument("file", nargs="?", metavar="FILE", help="default: - for standard input")
+    scan.add_argument("--jsonl", metavar="IN", help="scan each line's `text` (and `surface`, `trust`, `fields`)")
+    scan.add_argument("--out", metavar="OUT", help="where the rows go, with what was found; - for standard output")
+    scan.add_argument("--deep", action="store_true", help="also look for names, places and organisations")
+    scan.add_argument("--surface", default="result", help="what the text is: result (default), description, argument …")
+    scan.add_argument("--trust", default="untrusted", choices=["untrusted", "trusted"], help="of the server it is from")
+    _with_config(scan)
+    measure = _command(actions, "eval", "guard:evaluate", "Measure the detectors on labelled rows (text, label).")
+    measure.add_argument("dataset", type=Path, metavar="DATASET", help="JSONL: text, label (1 is an attack), source")
+    measure.add_argument("--plot", type=Path, metavar="FILE", help="write the ROC curve there, as SVG")
+    _with_config(measure)
+    train = _command(actions, "train", "guard:train", "Train the injection model.")
+    train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of labelled *.jsonl.gz")
+    train.add_argument("--out", type=Path, metavar="FILE", help="default: the model that ships; with --neural a folder")
+    train.add_argument("--neural", action="store_true", help="also fine-tune the neural stage")
+
+
+def _pins(commands: Any) -> None:
+    parser = commands.add_parser("pins", help="See and decide which definitions of servers are in force.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    named = "SERVER or SERVER/NAME, by the server's own names"
+    listed = _command(actions, "list", "pins:show", "List what is remembered of definitions, what is held first.")
+    listed.add_argument("names", nargs="*", metavar="NAME", help=named)
+    listed.add_argument("--held", action="store_true", help="only what is held")
+    _with_config(listed)
+    changed = _command(actions, "diff", "pins:diff", "Show what changed in what is held, word by word.")
+    changed.add_argument("names", nargs="*", metavar="NAME", help=f"{named}; default everything that is held")
+    _with_config(changed)
+    for name, help in (
+        ("approve", "Put what is held in force, in running gateways too."),
+        ("reject", "Keep what is held out, until its server offers something else."),
+        ("forget", "Remember nothing of it: what comes next is seen as if for the first time."),
+    ):
+        decided = _command(actions, name, f"pins:{name}", help)
+        decided.add_argument("names", nargs="*", metavar="NAME", help=named)
+        decided.add_argument("--all", action="store_true", help="everything")
+        if name != "forget":
+            decided.add_argument("--digest", metavar="HEX", help="only what has this digest, as `diff` showed it")
+        _with_config(decided)
+
+
+def _vault(commands: Any) -> None:
+    parser = commands.add_parser("vault", help="Look into the vault of tokens, forget a person, change its keys.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    _with_config(_command(actions, "status", "vault:status", "Show its keys and how much each tenant has in it."))
+    forget = _command(actions, "forget", "vault:forget", "Remove a person's values, in running gateways too.")
+    forget.add_argument("--tenant", default="default", help="default: default")
+    forget.add_argument("--value", metavar="TEXT", help="the value, however written; - reads it from standard input")
+    forget.add_argument("--type", help="only where it was taken for this type (EMAIL, …)")
+    forget.add_argument("--token", metavar="TOKEN", help="the value behind this token")
+    forget.add_argument("--all", action="store_true", help="destroy the tenant's keys, and everything with them")
+    _with_config(forget)
+    rotate = _command(actions, "rotate", "vault:rotate", "Wrap all keys by the new master key.")
+    rotate.add_argument("--data-keys", action="store_true", help="make new data keys and seal every entry anew")
+    rotate.add_argument("--tenant", help="with --data-keys: only this tenant")
+    _with_config(rotate)
 
 
 def _version(commands: Any) -> None:

@@ -147,6 +147,20 @@ class VaultUnavailable(AgentFlowError):
     kind = "vault_unavailable"
 
 
+class ToolHeld(AgentFlowError):
+    """The definition of a tool, prompt or resource is new, changed or suspicious, and waits for an administrator."""
+
+    code = -32008
+    kind = "tool_held"
+
+
+class DeepTierUnavailable(AgentFlowError):
+    """Names and places could not be looked for as policy demands, so the message is withheld (fail closed)."""
+
+    code = -32007
+    kind = "deep_tier_unavailable"
+
+
 class StageFailed(AgentFlowError):
     """A stage crashed or timed out and its fail mode is `closed`."""
 

@@ -18,10 +18,12 @@ from jsonschema import Draft202012Validator
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.redaction import Tokeniser
 from agentflow.guard.rehydration import rehydrate
+from agentflow.guard.secrets.matcher import SecretMatcher
+from agentflow.guard.sensitive import SensitiveMatcher
 from agentflow.guard.tokens import NUMBER_FIRST
 from agentflow.guard.vault import Vault
 
-MATCHER = PiiMatcher()
+MATCHER = SensitiveMatcher(PiiMatcher(), SecretMatcher())
 KEY = bytes(range(32))
 PEM = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQEF\n-----END PRIVATE KEY-----"
 SAMPLES = [

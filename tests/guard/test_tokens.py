@@ -33,12 +33,16 @@ def test_a_token_is_found_whole_however_it_is_spelled(shape: str, around: str) -
 @pytest.mark.parametrize(
     "text",
     [
-        "MYEMAIL_1f3a9c2e",
+        "9EMAIL_1f3a9c2e",
+        "myemail_1f3a9c2e",
         "EMAIL_1f3a9c2eff",
         "EMAIL_1f3a",
         "EMAIL_xyzxyzxy",
         "EMAIL 1f3a9c2e",
-        "SHOE_1f3a9c2e",
+        "shoe_1f3a9c2e",
+        "SHOE_1F3A9C2E",
+        "X_1f3a9c2e",
+        "[1] [SHOE](EMAIL)",
         "",
         "_",
     ],

@@ -69,11 +69,18 @@ def test_what_is_left_out_takes_the_safe_default() -> None:
         {"allow": True, "obligations": {"max_result_bytes": -1}},
         {"allow": True, "obligations": {"max_result_bytes": True}},
         {"allow": True, "obligations": {"cache_ttl": "1"}},
+        {"allow": True, "obligations": {"injection": "shred"}},
+        {"allow": True, "obligations": {"injection": True}},
     ],
 )
 def test_anything_else_is_refused(value: Any) -> None:
     with pytest.raises(WrongType):
         parse(value, "")
+
+
+@pytest.mark.parametrize("action", ["annotate", "spotlight", "cut", "quarantine", "block"])
+def test_a_policy_says_what_is_done_about_injected_instructions(action: str) -> None:
+    assert parse({"allow": True, "obligations": {"injection": action}}, "").obligations.injection == action
 
 
 def test_a_fault_is_told_from_a_denial() -> None:

@@ -38,7 +38,12 @@ def pinned() -> dict[str, Version]:
 
 def declared() -> list[Requirement]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-    extras = [each for name, needs in project["optional-dependencies"].items() if name != "train" for each in needs]
+    extras = [
+        each
+        for name, needs in project["optional-dependencies"].items()
+        if name not in ("train", "neural-train")
+        for each in needs
+    ]
     return [Requirement(each) for each in (*project["dependencies"], *extras) if "agentflow-gateway" not in each]
 
 

@@ -14,7 +14,10 @@ from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
 from agentflow.errors import AgentFlowError
-from agentflow.guard.taint import Sessions
+from agentflow.guard.quarantine import Quarantine
+from agentflow.guard.conversations import Conversations
+from agentflow.guard.taint import SESSION_TTL, Sessions
+from agentflow.guard.taint_store import TaintStore
 from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline, ordered
@@ -25,11 +28,14 @@ from agentflow.pipeline.stages.cache import Cache
 from agentflow.pipeline.stages.decide import Decide
 from agentflow.pipeline.stages.limit import Limit
 from agentflow.pipeline.stages.rehydrate import Rehydrate
+from agentflow.pipeline.stages.remember import Remember
 from agentflow.pipeline.stages.screen import Screen
 from agentflow.pipeline.stages.taint import Taint
+from agentflow.pipeline.stages.trace import Trace
 from agentflow.pipeline.stages.validate import Validate
 from agentflow.policy.approvals import Approvals
 from agentflow.policy.engine import Engine
+from agentflow.policy.settings import restricts_hosts
 
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
 
@@ -42,10 +48,12 @@ class Parts:
     pipeline: Pipeline
     decide: Decide
     sessions: Sessions
+    conversations: Conversations
     engine: Engine
     pii: PiiKit
     log: AuditLog
     approvals: Approvals
+    quarantine: Quarantine
 
     def close(self, *others: Parts) -> None:
         """Close what none of `others` goes on using."""
@@ -53,8 +61,11 @@ class Parts:
             self.engine.close()
         if all(other.pii.vault is not self.pii.vault for other in others):
             self.pii.vault.close()
+            self.pii.deep.close()
         if all(other.log is not self.log for other in others):
             self.log.close()
+        if all(other.conversations is not self.conversations for other in others):
+            self.conversations.close()
 
 
 def assemble(
@@ -72,28 +83,32 @@ def assemble(
         ConfigError: the vault has another key, or the order of stages is not usable.
         AgentFlowError: the data directory cannot be used.
     """
-    fresh: list[Engine | AuditLog | Vault] = [] if previous and previous.engine is engine else [engine]
+    fresh: list[Engine | AuditLog | Vault | Conversations] = [] if previous and previous.engine is engine else [engine]
     try:
         log = _log(config, previous, fresh)
         pii = _pii(config, previous, fresh)
-        sessions = previous.sessions if previous else Sessions(config.limits.max_sessions)
+        sessions, conversations = _conversations(config, previous, fresh)
         approvals = previous.approvals if previous else Approvals()
+        quarantine = previous.quarantine if previous else Quarantine()
         decide = Decide(engine, facts_of)
         cache = Cache()
         mask = lru_cache(maxsize=1024)(pii.matcher.mask)
         validate = Validate()
         validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
+        tracing = conversations if config.guard.taint.trace else None
         stages: list[Stage] = [
             Limit(config.limits),
             validate,
-            Screen(config.guard),
+            Screen(config.guard, quarantine),
             pii.label,
+            Trace(tracing, lambda: restricts_hosts(engine.bundle.data)),
             decide,
             Approve(approvals, in_force, _auto_approved(config)),
-            Rehydrate(pii.vault, validate.check if validating else None),
+            Rehydrate(pii.vault, validate.check if validating else None, config.guard),
             cache,
             Taint(config.guard),
             pii.redact,
+            Remember(tracing),
         ]
         pipeline = Pipeline(
             ordered(stages, config.pipeline.order),
@@ -106,10 +121,10 @@ def assemble(
         for part in fresh:
             part.close()
         raise
-    return Parts(config, pipeline, decide, sessions, engine, pii, log, approvals)
+    return Parts(config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine)
 
 
-def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault]) -> AuditLog:
+def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]) -> AuditLog:
     if previous and previous.config.audit == config.audit:
         return previous.log
     log = AuditLog(config.data_dir, config.audit)
@@ -117,12 +132,26 @@ def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog |
     return log
 
 
-def _pii(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault]) -> PiiKit:
+def _pii(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]) -> PiiKit:
     if previous and previous.config.guard == config.guard:
         return previous.pii
     pii = build_pii(config)
     fresh.append(pii.vault)
     return pii
+
+
+def _conversations(
+    config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]
+) -> tuple[Sessions, Conversations]:
+    if previous:
+        return previous.sessions, previous.conversations
+    taint = config.guard.taint
+    store = TaintStore(config.data_dir / "taint.db", SESSION_TTL)
+    conversations = Conversations(store, taint.live)
+    fresh.append(conversations)
+    return Sessions(
+        config.limits.max_sessions, store=store, carry_over=taint.carry_over, after_restart=taint.after_restart
+    ), conversations
 
 
 def _auto_approved(config: Config) -> Callable[[Call], bool]:

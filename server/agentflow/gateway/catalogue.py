@@ -1,8 +1,9 @@
 """The merged catalogue: everything behind the gateway under the names that clients see.
 
 It promises one owner per exposed name. Two upstreams that would share a name do not: the first one configured
-keeps it, the other's entry is refused and named in `problems`. Definitions are the upstreams' raw JSON with
-only the name replaced. A `Catalogue` is an immutable snapshot; a change makes a new one with a new revision.
+keeps it, the other's entry is refused and named in `problems`. What is held keeps its name, so that nobody else
+takes its place, and is kept apart from what is offered. Definitions are the upstreams' raw JSON with only the name
+replaced. A `Catalogue` is an immutable snapshot; a change makes a new one with a new revision.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +19,18 @@ from mcp.shared.uri_template import UriTemplate
 
 from agentflow.config import CatalogueConfig, ServerConfig
 from agentflow.errors import InvalidArguments
-from agentflow.gateway.upstreams.port import Upstream
+from agentflow.gateway.upstreams.port import Listing, Upstream
+from agentflow.guard.pins.canonical import Kind
+from agentflow.guard.pins.diff import visible
+from agentflow.guard.pins.offers import Ref
+from agentflow.guard.pins.store import Reason
 
 JSON = dict[str, Any]
 _revisions = itertools.count(1)
+_WORDS: dict[Kind, str] = {
+    "tool": "tool", "prompt": "prompt", "resource": "resource", "template": "resource template",
+}  # fmt: skip
+_NAMED = 3  # held things of a server that are named in its problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,14 @@ class Entry:
     target: str
     upstream: Upstream
     definition: JSON
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """An entry that is not offered, and why."""
+
+    entry: Entry
+    reasons: tuple[Reason, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,44 +70,57 @@ class Catalogue:
     resources: dict[str, Entry] = field(default_factory=dict)
     templates: dict[str, Entry] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    held: dict[tuple[Kind, str], Withheld] = field(default_factory=dict)  # by the names that clients would see
     _matchers: tuple[tuple[UriTemplate, Entry], ...] = ()
+    _held_matchers: tuple[tuple[UriTemplate, Entry], ...] = ()
 
     def resource(self, uri: str) -> Entry | None:
-        """The owner of a URI: listed as it is, or the first template that matches it."""
+        """The owner of a URI: listed as it is, or the first template that matches it. None where it is held."""
         entry = self.resources.get(uri) or self.templates.get(uri)
-        if entry is not None:
+        if entry is not None or ("resource", uri) in self.held:
             return entry
-        for template, owner in self._matchers:
-            if template.match(uri) is not None:
-                return owner
-        return None
+        return next((owner for template, owner in self._matchers if template.match(uri) is not None), None)
+
+    def withheld(self, kind: str, name: str) -> Withheld | None:
+        """What is held under this name or URI (kind: `tool`, `prompt` or `resource`), or None."""
+        if not self.held:
+            return None
+        if kind != "resource":
+            return self.held.get(("prompt" if kind == "prompt" else "tool", name))
+        held = self.held.get(("resource", name)) or self.held.get(("template", name))
+        if held is None:
+            owner = next((owner for template, owner in self._held_matchers if template.match(name) is not None), None)
+            held = self.held.get(("template", owner.name)) if owner else None
+        return held
 
 
-def build(members: Iterable[Member], config: CatalogueConfig) -> Catalogue:
-    """Merge the members' current listings. About 2 µs per entry."""
-    problems: list[str] = []
-    tools: dict[str, Entry] = {}
-    prompts: dict[str, Entry] = {}
-    resources: dict[str, Entry] = {}
-    templates: dict[str, Entry] = {}
-    matchers: list[tuple[UriTemplate, Entry]] = []
+def build(
+    members: Iterable[Member],
+    config: CatalogueConfig,
+    listings: Mapping[str, Listing] | None = None,
+    held: Mapping[Ref, tuple[Reason, ...]] | None = None,
+) -> Catalogue:
+    """Merge the members' listings. About 2 µs per entry.
+
+    Args:
+        listings: what each member offers, by its name; by default what it offers now.
+        held: what is not offered, by the servers' own names.
+    """
+    merging = _Merging(held or {})
     for member in members:
-        listing = member.upstream.listing
-        problems += [f"{member.name}: {problem}" for problem in listing.problems]
-        show = _naming(member, config)
-        _merge("tool", tools, member, listing.tools, "name", show, problems)
-        _merge("prompt", prompts, member, listing.prompts, "name", show, problems)
-        _merge("resource", resources, member, listing.resources, "uri", str, problems)
-        added = _merge("resource template", templates, member, listing.templates, "uriTemplate", str, problems)
-        for entry in added:
-            try:
-                matchers.append((UriTemplate.parse(entry.target), entry))
-            except ValueError as error:
-                problems.append(f"{member.name}: resource template {entry.target!r} is not RFC 6570: {error}")
-    return Catalogue(next(_revisions), tools, prompts, resources, templates, tuple(problems), tuple(matchers))
+        listing = member.upstream.listing if listings is None else listings[member.name]
+        merging.problems += [f"{member.name}: {problem}" for problem in listing.problems]
+        _, show = naming(member, config)
+        merging.merge("tool", member, listing.tools, "name", show)
+        merging.merge("prompt", member, listing.prompts, "name", show)
+        merging.merge("resource", member, listing.resources, "uri", str)
+        merging.merge("template", member, listing.templates, "uriTemplate", str)
+        merging.tell(member)
+    return merging.catalogue()
 
 
-def _naming(member: Member, config: CatalogueConfig) -> Callable[[str], str]:
+def naming(member: Member, config: CatalogueConfig) -> tuple[str, Callable[[str], str]]:
+    """The prefix of a member's exposed names, and what makes such a name of its own one."""
     space = member.name if member.config.namespace is None else member.config.namespace
     prefix = f"{space}{config.separator}" if space else ""
     aliases = member.config.aliases
@@ -98,34 +128,73 @@ def _naming(member: Member, config: CatalogueConfig) -> Callable[[str], str]:
     def show(target: str) -> str:
         return aliases.get(target) or prefix + target
 
-    return show
+    return prefix, show
 
 
-def _merge(
-    what: str,
-    into: dict[str, Entry],
-    member: Member,
-    definitions: Sequence[JSON],
-    key: str,
-    show: Callable[[str], str],
-    problems: list[str],
-) -> list[Entry]:
-    added = []
-    for definition in definitions:
-        target = definition[key]
-        name = show(target)
-        taken = into.get(name)
-        if taken is not None:
-            owner = taken.upstream.facts.name
-            problems.append(
-                f"{member.name}: {what} {name!r} is refused, {owner} already has that name; "
-                "set a `namespace` or an alias for one of them"
+class _Merging:
+    """A catalogue in the making."""
+
+    def __init__(self, held: Mapping[Ref, tuple[Reason, ...]]) -> None:
+        self._held_here = held
+        self._entries: dict[Kind, dict[str, Entry]] = {kind: {} for kind in _WORDS}
+        self._matchers: list[tuple[UriTemplate, Entry]] = []
+        self._held_matchers: list[tuple[UriTemplate, Entry]] = []
+        self._held: dict[tuple[Kind, str], Withheld] = {}
+        self.problems: list[str] = []
+
+    def merge(
+        self, kind: Kind, member: Member, definitions: Sequence[JSON], key: str, show: Callable[[str], str]
+    ) -> None:
+        into = self._entries[kind]
+        for definition in definitions:
+            target = definition[key]
+            name = show(target)
+            there = self._held.get((kind, name))
+            taken = into.get(name) or (there.entry if there else None)
+            if taken is not None:
+                self.problems.append(
+                    f"{member.name}: {_WORDS[kind]} {name!r} is refused, {taken.upstream.facts.name} already has that "
+                    "name; set a `namespace` or an alias for one of them"
+                )
+                continue
+            shown = definition if name == target else {**definition, key: name}
+            entry = Entry(name, target, member.upstream, shown)
+            reasons = self._held_here.get((member.name, kind, target), ())
+            if not reasons:
+                into[name] = entry
+            elif not any(reason.code == "reserved" for reason in reasons):  # that name is somebody else's
+                self._held[kind, name] = Withheld(entry, reasons)
+            if kind == "template":
+                self._match(member, entry, self._held_matchers if reasons else self._matchers)
+
+    def _match(self, member: Member, entry: Entry, matchers: list[tuple[UriTemplate, Entry]]) -> None:
+        try:
+            matchers.append((UriTemplate.parse(entry.target), entry))
+        except ValueError as error:
+            self.problems.append(f"{member.name}: resource template {entry.target!r} is not RFC 6570: {error}")
+
+    def tell(self, member: Member) -> None:
+        """Name what is held of a member, in one problem."""
+        held = [(ref, reasons) for ref, reasons in self._held_here.items() if ref[0] == member.name]
+        if held:
+            named = "; ".join(f"{visible(ref[2])}: {reasons[0].text}" for ref, reasons in held[:_NAMED])
+            more = f"; and {len(held) - _NAMED} more" if len(held) > _NAMED else ""
+            self.problems.append(
+                f"{member.name}: {len(held)} held ({named}{more}); see `agentflow pins diff {member.name}`"
             )
-            continue
-        shown = definition if name == target else {**definition, key: name}
-        entry = into[name] = Entry(name, target, member.upstream, shown)
-        added.append(entry)
-    return added
+
+    def catalogue(self) -> Catalogue:
+        return Catalogue(
+            revision=next(_revisions),
+            tools=self._entries["tool"],
+            prompts=self._entries["prompt"],
+            resources=self._entries["resource"],
+            templates=self._entries["template"],
+            problems=tuple(self.problems),
+            held=self._held,
+            _matchers=tuple(self._matchers),
+            _held_matchers=tuple(self._held_matchers),
+        )
 
 
 def page(names: Sequence[str], cursor: str | None, size: int) -> tuple[Sequence[str], str | None]:

@@ -13,20 +13,23 @@ from dataclasses import replace
 from typing import Any
 
 from agentflow.config import CatalogueConfig
-from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported
+from agentflow.errors import AgentFlowError, InvalidArguments, ToolHeld, Unsupported
 from agentflow.flow.port import CALLER, ToolView
 from agentflow.flow.settings import SETTINGS
 from agentflow.gateway.assemble import Parts
 from agentflow.gateway.bridge import INTERACTIVE, HeldCalls, answer_rounds, input_required
-from agentflow.gateway.catalogue import Catalogue, Entry
+from agentflow.gateway.catalogue import Catalogue, Entry, Withheld
 from agentflow.gateway.client import CallExchange, ClientEnd
 from agentflow.gateway.flow_caller import FlowCaller
 from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
 from agentflow.guard import tokens
+from agentflow.guard.pins.diff import visible as visible_text
+from agentflow.guard.quarantine import Held
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import EXPLAIN, JSON, RECORD, Call, UpstreamFacts
+from agentflow.pipeline.call import CONVERSATION, EXPLAIN, JSON, RECORD, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline
+from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stages.decide import unknown_name
 from agentflow.policy.listing import Item
 
@@ -62,6 +65,8 @@ class Gateway:
         """Take newly assembled parts; calls in flight finish with the ones they began with."""
         self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
         self._flow, self._vault = parts.config.flow, parts.pii.vault
+        self._scope = parts.config.guard.vault.scope
+        self._quarantine = parts.quarantine
         setting = parts.config.pipeline.stages.get("decide")
         self._hiding = setting is None or setting.mode == "enforce"
         self.listings = Listings(config.page_size)
@@ -103,7 +108,11 @@ class Gateway:
 
     def call_for(self, surface: str, params: JSON, client: ClientEnd, **facts: Any) -> Call:
         """A `Call` of this client; `facts` are further fields of it."""
-        session = self.sessions.session(client.principal, client.session_id, str(client.info.get("name", "")))
+        handle = (params.get("_meta") or {}).get(CONVERSATION) if client.session_id is None else None
+        name = str(client.info.get("name", ""))
+        session = self.sessions.session(
+            client.principal, client.session_id, name, handle if isinstance(handle, str) else None
+        )
         call = Call(
             surface=surface,
             principal=client.principal,
@@ -164,17 +173,31 @@ class Gateway:
     def _on_resource(self, surface: str) -> Handler:
         async def handler(params: JSON, client: ClientEnd) -> JSON:
             uri = _text(params, "uri")
-            entry = self.catalogue.resource(uri) or self._behind_tokens(uri, client.principal)
+            if surface == "resources/read" and (held := self._quarantine.find(uri, client.principal.key)):
+                return await self._read_held(uri, held, params, client)
+            entry = self.catalogue.resource(uri) or await self._behind_tokens(uri, client)
             return await self._serve(surface, "resource", uri, entry, params, client)
 
         return handler
 
-    def _behind_tokens(self, uri: str, principal: Principal) -> Entry | None:
+    async def _read_held(self, uri: str, held: Held, params: JSON, client: ClientEnd) -> JSON:
+        """Read a result in quarantine: to policy, a resource of the upstream that it came from."""
+        facts = {"name": uri, "target": uri, "upstream": held.upstream, "definition": {"uri": uri, "name": uri}}
+
+        async def kept(_: Call) -> JSON:
+            return held.body
+
+        return await self.pipeline.handle(self.call_for("resources/read", params, client, **facts), kept)
+
+    async def _behind_tokens(self, uri: str, client: ClientEnd) -> Entry | None:
         """The listed resource whose URI this one is with tokens in place of the personal data in it."""
         spans = tokens.find(uri)
         if not spans:
             return None
-        values = self._vault.values(principal.tenant, [span.name for span in spans])
+        call = self.call_for("resources/read", {"uri": uri}, client)
+        asked = call.principal.tenant, [span.name for span in spans], scope_of(call, self._scope)
+        vault = self._vault
+        values = await asyncio.to_thread(vault.values, *asked) if vault.blocking else vault.values(*asked)
         for span in reversed(spans):
             if span.name in values:
                 uri = uri[: span.start] + str(values[span.name].value) + uri[span.end :]
@@ -195,6 +218,9 @@ class Gateway:
     async def _serve(
         self, surface: str, what: str, name: str, entry: Entry | None, params: JSON, client: ClientEnd, **facts: Any
     ) -> JSON:
+        held = self.catalogue.withheld(what, name) if entry is None else None
+        if held is not None:
+            entry = held.entry
         if entry is None or not await self.visible(client.principal, what, entry):
             # A hidden name takes the very way of an unknown one; only the record knows what was behind it.
             call = self.call_for(surface, params, client, name=name, **facts)
@@ -202,8 +228,11 @@ class Gateway:
                 behind = {"event": "hidden", "server": entry.upstream.facts.name, "target": entry.target}
                 call.events.append(await self.pipeline.clean(call, behind))
             return await self.pipeline.refuse(call, unknown_name(what, name))
-        known = {"target": entry.target, "upstream": _facts(entry), "definition": entry.definition}
-        call = self.call_for(surface, params, client, name=name, **known, **facts)
+        known: JSON = {"target": entry.target, "upstream": _facts(entry)}
+        if held is not None:  # nothing of its definition counts, its schema neither
+            call = self.call_for(surface, params, client, name=name, **known, **facts)
+            return await self.pipeline.refuse(call, _held(what, name, held))
+        call = self.call_for(surface, params, client, name=name, definition=entry.definition, **known, **facts)
         explain = bool((params.get("_meta") or {}).get(EXPLAIN))
         pipeline = self.pipeline
         result = await pipeline.handle(call, lambda c: self._dispatch(c, entry, client, pipeline))
@@ -320,6 +349,18 @@ def _facts(entry: Entry) -> UpstreamFacts:
     return _FLOW_FACTS if facts.name == FLOW else facts
 
 
+def _held(what: str, name: str, held: Withheld) -> ToolHeld:
+    """What is said of it is for a model to read: nothing that its definition says is quoted."""
+    codes = [reason.code for reason in held.reasons]
+    why = "its definition has changed" if "changed" in codes else "its definition waits for an administrator"
+    place = f"{held.entry.upstream.facts.name}/{visible_text(held.entry.target)}"
+    return ToolHeld(
+        f"{what.capitalize()} {name} is held: {why}",
+        fix=f"an administrator looks at it with `agentflow pins diff {place}`, then approves or rejects it",
+        reasons=codes,
+    )
+
+
 def _text(params: JSON, key: str) -> str:
     value = params.get(key)
     if not isinstance(value, str) or not value:
@@ -347,8 +388,8 @@ def _for_upstream(call: Call, entry: Entry) -> JSON:
         # A listed resource is asked for by the URI that its own server gave it, personal data and all.
         params = {**params, "uri": entry.target}
     meta = params.get("_meta")
-    if meta and EXPLAIN in meta:
-        params = {**params, "_meta": {k: v for k, v in meta.items() if k != EXPLAIN}}
+    if meta and (EXPLAIN in meta or CONVERSATION in meta):
+        params = {**params, "_meta": {k: v for k, v in meta.items() if k not in (EXPLAIN, CONVERSATION)}}
     return params
 
 

@@ -18,6 +18,8 @@ from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.pii.patterns import TYPES
+from agentflow.guard.secrets.matcher import SecretMatcher
+from agentflow.guard.sensitive import SensitiveMatcher
 
 if TYPE_CHECKING:
     import uvicorn
@@ -205,7 +207,7 @@ class _Masked(logging.Formatter):
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._matcher = PiiMatcher(types=frozenset(TYPES) - {"IP", "MAC"})
+        self._matcher = SensitiveMatcher(PiiMatcher(types=frozenset(TYPES) - {"IP", "MAC"}), SecretMatcher())
 
     def format(self, record: logging.LogRecord) -> str:
         return self._matcher.mask(super().format(record))

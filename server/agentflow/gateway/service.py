@@ -7,6 +7,7 @@ configuration is built completely beside the old one and then swapped in; what c
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import time
@@ -21,6 +22,7 @@ from agentflow.gateway.assemble import Parts, assemble
 from agentflow.gateway.catalogue import Member
 from agentflow.gateway.core import FLOW, Gateway
 from agentflow.gateway.front import Front
+from agentflow.gateway.pinning import Offered, Pinning
 from agentflow.gateway.unasked import Instructions, Notifications
 from agentflow.gateway.upstreams.build import build as build_upstream
 from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
@@ -41,6 +43,8 @@ _GRACE = 300.0
 _FIRST = 2.0
 # How long a changed upstream may take to connect before it is swapped in regardless, in seconds.
 _SWAP = 1.2
+# Seconds between two looks at whether an administrator decided about a held definition.
+_PINS = 0.5
 # Limits that upstreams keep, and what of a server's entry decides what it offers.
 _OF_UPSTREAMS = ("max_result", "max_tools_per_server", "max_header")
 _OFFERED_BY = ("type", "url", "command", "args", "path", "spec", "base_url", "allow", "deny")
@@ -65,6 +69,13 @@ class Service:
         self._instructions = Instructions(self.gateway)
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
         self._notifications = Notifications(self.gateway, self.front)
+        try:
+            self._pinning = Pinning(config.data_dir, config.guard.pins, FLOW, lambda: self._parts.pii.matcher)
+        except ConfigError:
+            self._parts.close()
+            raise
+        self._offered = Offered()
+        self._refreshing = asyncio.Lock()
         self._members: list[Member] = []
         # What was replaced and may still be in use, oldest first.
         self._former: list[tuple[Parts, list[Member]]] = []
@@ -113,6 +124,7 @@ class Service:
         await asyncio.gather(*(member.upstream.close() for member in left), return_exceptions=True)
         for parts in (*(former for former, _ in self._former), self._parts):
             parts.close()
+        self._pinning.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -139,10 +151,19 @@ class Service:
         return Member(name, server, upstream)
 
     async def _refresh_forever(self) -> None:
-        """Rebuild the catalogue after changes; those that come together are taken together."""
+        """Rebuild the catalogue after changes; those that come together are taken together.
+
+        In between, take what an administrator approved, rejected or forgot, and try again what could not be written.
+        """
         shown: Any = None
         while True:
-            await self._stale.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_PINS):
+                    await self._stale.wait()
+            if not self._stale.is_set():
+                if self._pinning.changed() or not self._offered.recorded:
+                    await self._refresh(only_if_held_otherwise=True)
+                continue
             await asyncio.sleep(0.02)
             self._stale.clear()
             listings = [(member.name, member.upstream.listing) for member in self._members]
@@ -151,10 +172,19 @@ class Service:
             shown = listings
             await self._refresh()
 
-    async def _refresh(self) -> None:
-        before = self.gateway.catalogue
-        self.gateway.catalogue = catalogues.build(self._members, self.config.catalogue)
-        await self._instructions.refresh(self._members)
+    async def _refresh(self, *, only_if_held_otherwise: bool = False) -> None:
+        async with self._refreshing:
+            members = self._members
+            offered = await self._pinning.review(members, self.config, self._parts.log)
+            if only_if_held_otherwise and offered.held == self._offered.held:
+                self._offered = offered
+            else:
+                await self._show(members, offered)
+
+    async def _show(self, members: Sequence[Member], offered: Offered) -> None:
+        before, self._offered = self.gateway.catalogue, offered
+        self.gateway.catalogue = catalogues.build(members, self.config.catalogue, offered.listings, offered.held)
+        await self._instructions.refresh(members, offered.listings)
         for problem in self.gateway.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem)
@@ -182,6 +212,7 @@ class Service:
         if config.limits != self.config.limits:
             log.warning("limits on what the front reads (size, depth, time, sessions) take effect at the next start")
         authenticator, old = Authenticator(config.auth), self._parts
+        self._pinning.prepare(config.guard.pins)
         engine = old.engine
         if config.policy != old.config.policy:
             engine = await asyncio.to_thread(Engine, config.policy)  # compiling takes a while; calls go on
@@ -260,6 +291,7 @@ class Service:
                     "protocol": health.protocol,
                     "restarts": health.restarts,
                     "tools": [tool["name"] for tool in member.upstream.listing.tools],
+                    "held": [ref[2] for ref in self._offered.held if ref[0] == member.name],
                     "trust": member.config.trust,
                     "sensitivity": member.config.sensitivity,
                 }

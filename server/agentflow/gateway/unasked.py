@@ -9,7 +9,7 @@ that nobody can be named for is dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentflow.errors import AgentFlowError
@@ -17,7 +17,7 @@ from agentflow.gateway.catalogue import Entry, Member
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.core import Gateway
 from agentflow.gateway.front import Front
-from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
+from agentflow.gateway.upstreams.port import ClientIdentity, Listing, Upstream
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Direction, Message, Session
 
@@ -39,17 +39,16 @@ class Instructions:
         self._gateway = gateway
         self._texts: list[tuple[str, str, list[tuple[str, Entry]]]] = []  # name, text, what the server offers
 
-    async def refresh(self, members: Sequence[Member]) -> None:
-        """Screen the members' instructions anew; a poisoned one is left out."""
+    async def refresh(self, members: Sequence[Member], listings: Mapping[str, Listing]) -> None:
+        """Screen the members' instructions anew, as these listings have them; a poisoned one is left out."""
         texts = []
         for member in members:
-            text = await self._screened(member)
+            text = await self._screened(member, listings[member.name].instructions)
             if text:
                 texts.append((member.name, text, self._offered(member.upstream)))
         self._texts = texts
 
-    async def _screened(self, member: Member) -> str:
-        text = member.upstream.listing.instructions
+    async def _screened(self, member: Member, text: str) -> str:
         if not text:
             return ""
         call = Call(

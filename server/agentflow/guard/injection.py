@@ -1,9 +1,10 @@
-"""Overt prompt injection, found by rule: which rules match a text, where, and how strong that is in sum.
+"""Prompt injection, found by rules and by a trained model: what speaks for it, where, and how strong that is in sum.
 
-The rules are data (`injection_rules*.yaml`, RE2 syntax, each with examples that are its tests). A text is read in
-every view of `normalise.views`; a finding's offsets are always those of the original. Matching is linear in the
-text whatever it holds. Text that talks *about* injection is capped below blocking. Plainly worded requests that
-hold nothing overt are not found here: those are taint's and policy's business.
+The rules are data (`injection_rules*.yaml`, RE2 syntax, each with examples that are its tests) and find what is
+overt; the model (`injection_model`) also finds requests that are plainly worded but out of place. A text is read in
+every view of `normalise.views`; a finding's offsets are always those of the original. All of it is linear in the
+text whatever it holds. Text that talks *about* injection is capped below blocking. Requests that look like ordinary
+text are not found here: those are taint's and policy's business.
 
 Two detectors implement the `Detector` port: `ContentDetector` for what tools return and are given, and
 `DescriptionDetector` for the short texts by which a tool presents itself.
@@ -14,16 +15,18 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any, Literal, Protocol
 
 import re2
 import yaml
 
+from agentflow.guard.discussion import Standing, standing, terms
+from agentflow.guard.injection_model.model import FLAG, Head, shipped
 from agentflow.guard.normalise import View, suspicious, views
 from agentflow.pipeline.call import Finding
 
@@ -33,7 +36,14 @@ SURFACES: tuple[Surface, ...] = ("result", "description")
 _WINDOW = 800  # characters within which rules of different categories add up
 _PER_PATTERN = 32  # matches of one pattern in one view that are kept
 _ABOUT_CAP = 0.6  # what a quotation in a text about injection is worth: flagged, not blocked
+_MENTION_CAP = 0.35  # and what a short one in quotation marks is worth
 _KEPT = 20  # findings of one text that are reported
+_GROUP = 16  # texts of one message that are looked at together first
+_JOIN = "\n\n"
+_WEAK = 0.2  # scores of the model from which it may add to what a rule found
+_NEAR = 600  # characters around a suspicious place that say what the text is about
+_ABOUT_TERMS = 3  # different terms of text about attacks in them
+_FOLDED_ANYWAY = frozenset({"fold", "escapes"})
 _GAP = r"""(?:[\s_*"'\x60~:;,.!?|\\/>#()\[\]{}+=<-]+)"""
 
 
@@ -43,6 +53,7 @@ class Screening:
 
     score: float = 0.0
     findings: tuple[Finding, ...] = ()
+    overt: float = 0.0  # what the rules alone make of it
 
 
 CLEAN = Screening()
@@ -55,8 +66,15 @@ class Detector(Protocol):
         """Screen one text; `path` is the JSON pointer that findings will carry."""
         ...
 
+    def score_many(self, texts: Sequence[tuple[str, str]]) -> Screening:
+        """Screen the texts of one message together, given as (path, text) in their order.
+
+        One judgement for all: the highest score, and the findings of all with their paths.
+        """
+        ...
+
     def clean(self, texts: str) -> bool:
-        """Whether nothing can be found in any of several texts joined by blank lines. False is a maybe."""
+        """Whether no rule can match in any of several texts joined by blank lines. False is a maybe."""
         ...
 
 
@@ -78,7 +96,10 @@ class Rule:
 # --------------------------------------------------------------------------- the rule file
 
 
-_FILES = ("injection_rules.yaml", "injection_rules_languages.yaml", "injection_rules_descriptions.yaml")
+_FILES = (
+    "injection_rules.yaml", "injection_rules_orders.yaml", "injection_rules_languages.yaml",
+    "injection_rules_world.yaml", "injection_rules_descriptions.yaml",
+)  # fmt: skip
 
 
 @cache
@@ -99,8 +120,9 @@ def rules(surface: Surface) -> tuple[Rule, ...]:
         KeyError: a rule lacks a key, or a pattern names a definition that is not there.
     """
     definitions: dict[str, str] = {}
-    for name, pattern in _documents()[0]["define"].items():
-        definitions[name] = _expand(pattern, definitions)
+    for document in _documents():
+        for name, pattern in document.get("define", {}).items():
+            definitions[name] = _expand(pattern, definitions)
     found: dict[str, Rule] = {}
     for raw in (raw for document in _documents() for raw in document["rules"]):
         if surface not in raw.get("surfaces", ("result", "description")):
@@ -235,33 +257,15 @@ _CONCEALED = re2.compile(
 )
 _HIDDEN_RUN = re.compile("[\U000e0020-\U000e007e\U000e0100-\U000e01ef]{12,}")
 _INVISIBLE_RUN = re.compile("[\u200b\u200c\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e0fff]+")
-# Words of text about injection, and of manuals on chat templates; two different ones make a discussion.
-_ABOUT = re.compile(
-    r"prompt[- ]injections?|exfiltrat|threats?\b|attack(?:s|ers?)?\b|jail-?break(?:s|ing)?|indirect injection"
-    r"|adversar(?:y|ial|ies)|malicious|vulnerabilit|red[- ]team|exploit|owasp|guard-?rails?|mitigat"
-    r"|detect(?:s|ed|ion|or|ing)?\b|researchers?\b|phrases? (?:like|such as)|for example|e\.g\.|such as|payloads?"
-    r"|classif(?:y|ier)|chat templates?|special tokens?|tokeni[sz]er|chatml|defen[cs]es?\b"
-    r"|security (?:paper|research|team|blog)|threat model|poison(?:ed|ing)",
-    re.IGNORECASE,
-)
-_QUOTES = "\"'`“”‘’«»「」"
-
-
-def _discussed(text: str, hit: _Hit) -> bool:
-    """Whether a match is a quotation in a text about attacks: quoted, and two such terms close by, outside it."""
-    before, after = text[max(0, hit.start - 400) : hit.start], text[hit.end : hit.end + 400]
-    opened = any(q in before[-60:] for q in _QUOTES) or "\n    " in before[-80:] or "```" in before
-    closed = any(q in after[:120] for q in _QUOTES) or "```" in after
-    if not (opened and closed):
-        return False
-    return len({m.group().lower()[:8] for part in (before, after) for m in _ABOUT.finditer(part)}) >= 2
 
 
 def _as_discussion(text: str, hits: list[_Hit]) -> list[_Hit]:
-    """Cap quotations in a text about injection: together they flag, they never block."""
+    """Cap what a text about injection quotes: a quotation flags, never blocks; a clear mention does not even flag."""
+    caps = {Standing.QUOTED: _ABOUT_CAP, Standing.MENTIONED: _MENTION_CAP}
+    stand = [caps.get(standing(text, hit.start, hit.end)) for hit in hits]
     return [
-        replace(hit, severity=min(hit.severity, _ABOUT_CAP), category="discussed") if _discussed(text, hit) else hit
-        for hit in hits
+        hit if cap is None else replace(hit, severity=min(hit.severity, cap), category="discussed")
+        for hit, cap in zip(hits, stand, strict=True)
     ]
 
 
@@ -308,66 +312,190 @@ def excerpt(text: str, hit: _Hit) -> str:
     Long words are cut, markup is dropped, and every word with a digit or `@` is masked.
     """
     words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[hit.start : min(hit.end, hit.start + 400)]).split()
-    shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 5 else f"{word[:4]}…" for word in words)
+    shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 4 else f"{word[:3]}…" for word in words)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 
 # --------------------------------------------------------------------------- the detectors
 
 
-class _RuleDetector:
-    """What both detectors share: scan every view, then weigh."""
+def strongest(screenings: Iterable[Screening]) -> Screening:
+    """The highest score of several texts, with the findings of all, strongest text first."""
+    found = sorted((s for s in screenings if s.findings), key=lambda s: -s.score)
+    if not found:
+        return CLEAN
+    seen: dict[tuple[str, str, int], Finding] = {}
+    for screening in found:
+        for finding in screening.findings:
+            seen.setdefault((finding.rule, finding.path, finding.start), finding)
+    return Screening(found[0].score, tuple(seen.values()), max(screening.overt for screening in found))
 
-    def __init__(self, surface: Surface) -> None:
+
+class _Detector:
+    """What both detectors share: the rules over every view of a text, and the model over all texts of a message.
+
+    Args:
+        model: use the trained model beside the rules; True is the shipped one.
+    """
+
+    def __init__(self, surface: Surface, *, model: Head | bool) -> None:
         self._matcher = _Matcher(surface)
+        self._head = model if isinstance(model, Head) else _shipped(surface) if model else None
 
     def clean(self, texts: str) -> bool:
         return not suspicious(texts) and not self._matcher.matching(texts.lower().encode())
 
     def score(self, text: str, path: str = "") -> Screening:
-        if self.clean(text):
-            return CLEAN
+        return self.score_many(((path, text),))
+
+    def score_many(self, texts: Sequence[tuple[str, str]]) -> Screening:
+        found, suspicions, discussed = [], [_NOTHING], True
+        if self._head is not None:
+            suspicions += _across(texts, self._head)
+        for path, text in self._doubtful(texts):
+            readings = views(text)
+            screening, quoted = self._ruled(text, path, readings)
+            found.append(screening)
+            discussed &= quoted
+            if self._head is not None:
+                suspicions += _beneath(text, path, readings, self._head)
+        return self._weighed(strongest(found), max(suspicions, key=lambda s: s.severity), discussed)
+
+    def _doubtful(self, texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+        """The texts that a rule may match in. Most are clean: looked at in groups first."""
+        for start in range(0, len(texts), _GROUP):
+            group = texts[start : start + _GROUP]
+            if not self.clean(_JOIN.join(text for _, text in group)):
+                yield from (one for one in group if len(group) == 1 or not self.clean(one[1]))
+
+    def _ruled(self, text: str, path: str, readings: list[View]) -> tuple[Screening, bool]:
+        """What the rules find in one text, and whether all of that is discussed rather than said."""
         found: dict[tuple[str, int, int], _Hit] = {}
-        for view in views(text):
+        for view in readings:
             for hit in self._matcher.hits(view):
                 key = (hit.rule, hit.start, hit.end)
                 if key not in found or found[key].severity < hit.severity:
                     found[key] = hit
         hits = [*found.values(), *self._structural(text)]
         if not hits:
-            return CLEAN
-        hits = self._weighed(text, hits)
+            return CLEAN, True
+        hits = self._placed(text, hits)
         ranked = sorted(hits, key=lambda h: (-h.severity, h.start))[:_KEPT]
         findings = (Finding(h.rule, round(h.severity, 3), path, h.start, h.end, excerpt(text, h)) for h in ranked)
-        return Screening(round(_combined(hits), 3), tuple(findings))
+        score = round(_combined(hits), 3)
+        return Screening(score, tuple(findings), score)
 
     def _structural(self, text: str) -> Iterator[_Hit]:
         """Findings that need no words."""
         for match in () if text.isascii() else islice(_HIDDEN_RUN.finditer(text), _PER_PATTERN):
             yield _Hit("hidden-characters", "hidden", 0.85, *match.span())
 
-    def _weighed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
+    def _placed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
         return _raise_concealed(text, hits)
 
+    def _weighed(self, ruled: Screening, modelled: _Suspected, discussed: bool) -> Screening:
+        """Rules and model together: each may be enough, and two weak signs add up; a discussion is no sign."""
+        if ruled.findings and discussed:
+            modelled = replace(modelled, severity=min(modelled.severity, ruled.score), discussed=True)
+        if not modelled.severity or (not ruled.findings and modelled.severity < FLAG):
+            return ruled
+        score = 1 - (1 - ruled.score) * (1 - modelled.severity)
+        if modelled.discussed:
+            score = max(ruled.score, modelled.severity)
+        findings = (*ruled.findings[: _KEPT - 1], modelled.finding())
+        if ruled.score < FLAG:
+            findings = (findings[-1], *findings[:-1])
+        return Screening(round(score, 3), findings, ruled.overt)
 
-class ContentDetector(_RuleDetector):
+
+def _shipped(surface: Surface) -> Head:
+    return shipped().content if surface == "result" else shipped().description
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspected:
+    """What the model makes of a text: a place in it, and how sure it is."""
+
+    severity: float
+    path: str = ""
+    text: str = ""
+    start: int = 0
+    end: int = 0
+    discussed: bool = False
+
+    def finding(self) -> Finding:
+        hit = _Hit("model", "model", self.severity, self.start, self.end)
+        return Finding("model", round(self.severity, 3), self.path, self.start, self.end, excerpt(self.text, hit))
+
+
+_NOTHING = _Suspected(0.0)
+
+
+def _across(texts: Sequence[tuple[str, str]], head: Head) -> Iterator[_Suspected]:
+    """The most suspicious place in all texts read as one, so that what is spread over fields is seen as a whole."""
+    once = {text: path for path, text in reversed(texts) if _wordy(text)}
+    told = [(path, text) for text, path in reversed(once.items())]
+    whole = "\n".join(text for _, text in told)
+    suspicion = head.suspicion(whole, _WEAK)
+    if suspicion is None:
+        return
+    starts = [0, *accumulate(len(text) + 1 for _, text in told)]
+    first, last = bisect_right(starts, suspicion.start) - 1, bisect_right(starts, suspicion.end - 1) - 1
+    most = max(
+        range(first, last + 1),
+        key=lambda n: min(suspicion.end, starts[n + 1] - 1) - max(suspicion.start, starts[n]),
+    )
+    path, text = told[most]
+    start, end = max(0, suspicion.start - starts[most]), min(len(text), suspicion.end - starts[most])
+    yield _suspected(suspicion.score, whole, suspicion.start, suspicion.end, path, text, start, end)
+
+
+def _beneath(text: str, path: str, readings: list[View], head: Head) -> Iterator[_Suspected]:
+    """The same in readings that differ from the text by more than what the model folds itself."""
+    for view in readings[1:]:
+        if set(view.how) <= _FOLDED_ANYWAY:
+            continue
+        suspicion = head.suspicion(view.text, _WEAK)
+        if suspicion is not None:
+            start, end = view.origin(suspicion.start, suspicion.end)
+            yield _suspected(suspicion.score, view.text, suspicion.start, suspicion.end, path, text, start, end)
+
+
+def _suspected(
+    score: float, read: str, first: int, last: int, path: str, text: str, start: int, end: int
+) -> _Suspected:
+    """In text about attacks a quotation is flagged at most; where such terms abound, the model alone says nothing."""
+    stands = standing(read, first, last)
+    if stands is Standing.MENTIONED or terms(read, first, last, _NEAR) >= _ABOUT_TERMS:
+        return _Suspected(min(score, _MENTION_CAP), path, text, start, end, discussed=True)
+    if stands is Standing.QUOTED:
+        return _Suspected(min(score, _ABOUT_CAP), path, text, start, end, discussed=True)
+    return _Suspected(score, path, text, start, end)
+
+
+def _wordy(text: str) -> bool:
+    """Whether a text can say anything: ids, numbers and single words cannot."""
+    return (len(text) >= 12 and " " in text) or (len(text) >= 6 and not text.isascii())
+
+
+class ContentDetector(_Detector):
     """For results, resources, prompts, messages and arguments: long, varied, and sometimes about injection."""
 
-    def __init__(self) -> None:
-        super().__init__("result")
+    def __init__(self, *, model: Head | bool = True) -> None:
+        super().__init__("result", model=model)
 
-    def _weighed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
-        return _as_discussion(text, super()._weighed(text, hits))
+    def _placed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
+        return _as_discussion(text, super()._placed(text, hits))
 
 
-class DescriptionDetector(_RuleDetector):
+class DescriptionDetector(_Detector):
     """For listings and server instructions: short texts that have no business giving orders.
 
     Rules of their own apply, characters that nobody sees count, and nothing is excused as a discussion.
     """
 
-    def __init__(self) -> None:
-        super().__init__("description")
+    def __init__(self, *, model: Head | bool = True) -> None:
+        super().__init__("description", model=model)
 
     def _structural(self, text: str) -> Iterator[_Hit]:
         yield from super()._structural(text)

@@ -10,21 +10,21 @@ Sources: UTS #39 (confusables), UAX #15 (NFKC), UTS #51 (tag sequences).
 
 from __future__ import annotations
 
-import base64
-import binascii
 import codecs
-import html
 import re
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote
 
 import re2
 
+from agentflow.guard.decodings import DECODERS, Decoder, read
+from agentflow.guard.lookalikes import LOOKALIKES
+from agentflow.guard.undoing import LEET_ELL, REJOINING, STEMS, UNESCAPING, UNMARKING, Undoing, any_of, turned_words
+
 _DEPTH = 2  # encodings inside encodings that are still read
+_NEAR = 240  # characters on either side of a change that are read again
 _SENTINEL = b"\n~~end~~"
 
 
@@ -59,13 +59,38 @@ class View:
             start, end = start_at, max(start_at, end_at)
         return self.parent.origin(start, end) if self.parent else (start, end)
 
+    def narrowed(self) -> View:
+        """The same reading without what is far from every change: that was read before. Itself where little is."""
+        if not self.starts:
+            return self
+        pieces, starts, spans, length = [], [], [], 0
+        ends = (*self.starts[1:], len(self.text))
+        last = len(self.starts) - 1
+        for index, (start, end, (a, b, linear)) in enumerate(zip(self.starts, ends, self.spans, strict=True)):
+            parts = [(start, end, a, b)]
+            if linear and end - start > 2 * _NEAR:
+                head, tail = (start, start + _NEAR, a, a + _NEAR), (end - _NEAR, end, b - _NEAR, b)
+                parts = [tail] if index == 0 else [head] if index == last else [head, tail]
+            for number, (x, y, u, v) in enumerate(parts):
+                gap = "\n\n" if number else ""
+                pieces += [gap, self.text[x:y]]
+                starts.append(length + len(gap))
+                spans.append((u, v, linear))
+                length += len(gap) + y - x
+        if length * 4 > len(self.text) * 3:
+            return self
+        starts[0] = 0
+        return View("".join(pieces), self.how, self.parent, tuple(starts), tuple(spans))
+
     @property
     def decoded(self) -> bool:
         """Whether the reading is something a person would not have seen in the text."""
         return any(step in _DECODINGS for step in self.how)
 
 
-_DECODINGS = frozenset({"base64", "hex", "binary", "rot13", "reversed", "tags"})
+_DECODINGS = frozenset({*(decoder.name for decoder in DECODERS), "rot13", "atbash", "reversed", "tags"})
+_IN_MARKUP = frozenset({"leet", "spaced", "misspelt", "broken", "concatenated"})  # a tag may be disguised like a word
+_ESCAPES = frozenset(step.name for step in UNESCAPING)
 
 
 # --------------------------------------------------------------------------- which steps are worth a look
@@ -100,45 +125,37 @@ class Prefilter:
         return frozenset() if len(hits) == 1 else frozenset(hits) - {self.count}
 
 
-_DIGITS = {"a": "4@", "b": "8", "e": "3", "g": "69", "i": "1!|", "l": "1|", "o": "0", "s": "5$", "t": "7+"}
+# What is looked for in every text, as few automata: counting (runs) and spelling (words) in one would multiply.
+_TURNS = dict(turned_words())
+_WORDY = frozenset({"misspelt", "broken", "leet", *_TURNS})
 
 
-def _leet(word: str) -> str:
-    """A pattern for `word` with at least one letter written as a digit or sign."""
-    loose = [f"[{c}{_DIGITS.get(c, '')}]" for c in word]
-    strict = [f"[{_DIGITS[c]}]" if c in _DIGITS else "" for c in word]
-    forms = ("".join([*loose[:i], digit, *loose[i + 1 :]]) for i, digit in enumerate(strict) if digit)
-    return "|".join(forms)
+class _Signs:
+    """Which steps are worth a try on a text."""
+
+    def __init__(self) -> None:
+        steps = {step.name: step.sign for step in (*UNESCAPING, *UNMARKING, *REJOINING)} | _TURNS
+        groups = (
+            {name: sign for name, sign in steps.items() if name in _WORDY},
+            {decoder.name: decoder.sign for decoder in DECODERS},
+            {step.name: step.sign for step in (*UNESCAPING, *UNMARKING)},
+            {step.name: step.sign for step in REJOINING if step.name not in _WORDY},
+        )
+        self._groups = [(tuple(group), Prefilter(group.values())) for group in groups]
+
+    def __call__(self, text: bytes) -> frozenset[str]:
+        found = [names[index] for names, prefilter in self._groups for index in prefilter(text)]
+        return frozenset(found) if found else _NO_STEPS
 
 
-# Words that attacks cannot do without: a disguise is only worth undoing where one of them might be under it.
-_STEMS = (
-    "ignor", "disregard", "previous", "prior", "instruct", "forget", "override", "prompt", "system", "secret",
-    "password", "assistant", "credential", "reveal", "execute", "forward",
-)  # fmt: skip
-_STEPS: dict[str, str] = {
-    "entities": r"&(?:#[0-9xX]|[a-zA-Z]{2,8};)",
-    "percent": r"%[0-7][0-9a-fA-F]",
-    "escapes": r"\\(?:u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|[nrt])",
-    "markup": r"<[a-zA-Z/!]",
-    "control": r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]",
-    "base64": r"[A-Za-z0-9+/_-]{20}",
-    "hex": r"(?:[0-9a-fA-F]{2}[\s:,]?){12}",
-    "binary": r"(?:[01]{8}[\s,]?){6}",
-    "spaced": r"(?:\b[a-zA-Z0-9@$!][ \t._*|/-]{1,3}){6}[a-zA-Z0-9@$!]",
-    "broken": r"[a-zA-Z](?:[*`\x5e]{1,3}|~~)[a-zA-Z]",
-    "leet": "(?i)(?:" + "|".join(_leet(stem) for stem in _STEMS) + ")",
-    "rot13": "(?i)(?:" + "|".join(codecs.encode(stem, "rot13") for stem in _STEMS) + ")",
-    "reversed": "(?i)(?:" + "|".join(stem[::-1] for stem in _STEMS) + ")",
-}
-_NAMES = tuple(_STEPS)
 _NO_STEPS: frozenset[str] = frozenset()
-_prefilter = Prefilter(_STEPS.values())
+_signs = _Signs()
+_plain = Prefilter([any_of((*STEMS, "task", "must"))])
 
 
 def suspicious(text: str) -> bool:
     """Whether `text` may have more than one reading. False is certain, True is cheap to be wrong about."""
-    return not text.isascii() or bool(_prefilter(text.encode("utf-8", "replace")))
+    return not text.isascii() or bool(_signs(text.encode("utf-8", "replace")))
 
 
 # --------------------------------------------------------------------------- folding characters
@@ -147,11 +164,6 @@ _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f"
     "\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
-# Latin look-alikes in Cyrillic, Greek, Armenian and the letter-like symbols NFKC leaves alone (after UTS #39).
-_LOOKALIKES = str.maketrans(
-    "аеорсухіјѕԁԛԝһӏѵгпАВЕЗКМНОРСТУХІЈЅԌԜӀҮү" "αεικνορτυχγωΑΒΕΖΗΙΚΜΝΟΡΤΥΧϲϳ" "ՕօսոՏհղցքթ" "ɡɑɩʏɪʀɴʟʙʜℓℯⅿı",
-    "aeopcyxijsdqwhlvrnABE3KMHOPCTYXIJSGWIYy" "aeikvoptuxywABEZHIKMNOPTYXcj" "OounShngqp" "gaiyirnlbhlemi",
-)  # fmt: skip
 _PUNCTUATION = {
     **dict.fromkeys("“”„‟«»″「」『』", '"'), **dict.fromkeys("‘’‚‛′‹›", "'"),
     **dict.fromkeys("‐‑‒–—―−﹘", "-"), **dict.fromkeys("。｡", "."), "、": ",", "⁄": "/", "•": "*", "·": ".", "İ": "I",
@@ -268,133 +280,38 @@ def _spell(char: str) -> str:
     return chr(byte) if 32 <= byte < 127 else ""
 
 
-# --------------------------------------------------------------------------- undoing escapes and markup
-
-_ANSI = re.compile(
-    r"\x1b(?:\[[0-9;:?]*[ -/]*[@-~]|\][^\x07\x1b]{0,400}(?:\x07|\x1b\\)|[@-Z\\-_])|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
-)
-_ENTITY = re.compile(r"&(?:#[xX][0-9a-fA-F]{1,6}|#[0-9]{1,7}|[a-zA-Z]{2,8}[0-9]{0,2});?")
-_PERCENT = re.compile(r"(?:%[0-9a-fA-F]{2})+")
-_ESCAPE = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\x[0-9a-fA-F]{2}|\\[nrt]")
-_INLINE = "a|abbr|b|bdi|bdo|big|code|em|font|i|mark|s|small|span|strong|sub|sup|u|wbr"
-_MARKUP = re.compile(rf"<!--[^<>]{{0,200}}-->|<(/?)({_INLINE})?\b[^<>]{{0,400}}>|<!--|-->", re.IGNORECASE)
-_SPACED = re.compile(r"\b(?:[a-zA-Z0-9@$!][ \t._*|/-]{1,3}){4,}[a-zA-Z0-9@$!](?![a-zA-Z0-9])")
-_BROKEN = re.compile(r"(?<=[a-zA-Z])(?:[*`^]{1,3}|~~)(?=[a-zA-Z])")
-_LEET_WORD = re.compile(r"[a-zA-Z0-9@$!|+]*[a-zA-Z][a-zA-Z0-9@$!|+]*")
-_LEET = str.maketrans("013456789@$!|+", "oieasgtbgasiit")
+# --------------------------------------------------------------------------- decoding and turning
 
 
-def _unescape(match: re.Match[str]) -> str:
-    text = match.group()
-    if text in ("\\n", "\\r", "\\t"):
-        return "\n"
-    if text.startswith("\\x"):
-        return chr(int(text[2:], 16))
-    units = b"".join(int(unit, 16).to_bytes(2, "big") for unit in text.split("\\u")[1:])
-    return units.decode("utf-16-be", "replace")
-
-
-def _unmark(match: re.Match[str]) -> str:
-    return "" if match.group(2) or (match.group().startswith("<!--") and len(match.group()) > 4) else " "
-
-
-def _unspace(match: re.Match[str]) -> str:
-    """Join single letters; a wider gap than the usual one is a gap between words."""
-    text = match.group()
-    gaps = re.findall(r"[ \t._*|/-]+", text)
-    narrow = min(map(len, gaps))
-    return re.sub(r"[ \t._*|/-]+", lambda gap: "" if len(gap.group()) <= narrow else " ", text)
-
-
-def _unleet(match: re.Match[str]) -> str | None:
-    word = match.group()
-    return None if word.isalpha() or word.isdecimal() else word.translate(_LEET)
-
-
-_Undo = tuple[str, re.Pattern[str], Callable[[re.Match[str]], str | None]]
-_UNESCAPING: tuple[_Undo, ...] = (
-    ("control", _ANSI, lambda m: ""),
-    ("escapes", _ESCAPE, _unescape),
-    ("entities", _ENTITY, lambda m: html.unescape(m.group())),
-    ("percent", _PERCENT, lambda m: unquote(m.group(), errors="replace")),
-)
-_UNMARKING: tuple[_Undo, ...] = (("markup", _MARKUP, _unmark),)
-_REJOINING: tuple[_Undo, ...] = (
-    ("spaced", _SPACED, _unspace),
-    ("broken", _BROKEN, lambda m: ""),
-    ("leet", _LEET_WORD, _unleet),
-)
-
-
-# --------------------------------------------------------------------------- decoding
-
-_BASE64 = re2.compile(r"[A-Za-z0-9+/_-]{20,}(?:\r?\n[A-Za-z0-9+/_-]{4,76})*={0,2}")
-_HEX = re2.compile(r"(?:[0-9a-fA-F]{2}[ \n:,]?){12,}")
-_BINARY = re2.compile(r"(?:[01]{8}[ \n,]?){6,}")
-
-
-def _from_base64(run: str) -> bytes:
-    """Decode a run; where it does not read as text, a path or the like may stand before it."""
-    body = re.sub(r"[\r\n=]", "", run).replace("-", "+").replace("_", "/")
-    for skip in range(4):
-        rest = body[skip:]
-        data = base64.b64decode(rest[: len(rest) - (len(rest) % 4 == 1)] + "=" * (-len(rest) % 4))
-        if _readable(data):
-            return data
-    return b""
-
-
-def _from_hex(run: str) -> bytes:
-    return bytes.fromhex(re.sub(r"[^0-9a-fA-F]", "", run))
-
-
-def _from_binary(run: str) -> bytes:
-    digits = re.sub(r"[^01]", "", run)
-    return int(digits, 2).to_bytes(len(digits) // 8, "big") if len(digits) <= 8192 else b""
-
-
-_DECODERS: tuple[tuple[str, Any, Callable[[str], bytes]], ...] = (
-    ("base64", _BASE64, _from_base64),
-    ("hex", _HEX, _from_hex),
-    ("binary", _BINARY, _from_binary),
-)
-
-
-_UNPRINTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufffd]")
-
-
-def _readable(data: bytes) -> str:
-    """Decode bytes that are text; "" for anything else."""
-    if len(data) < 12:
-        return ""
-    text = data.decode("utf-8", "replace")  # a stray byte at the end of a run does not make it unreadable
-    return text if len(_UNPRINTED.findall(text)) * 10 <= len(text) else ""
-
-
-def _decoded(view: View, how: str, pattern: Any, decode: Callable[[str], bytes]) -> View | None:
+def _decoded(view: View, decoder: Decoder) -> View | None:
     """All readable encoded runs of one kind, one per line; each maps back to its run as a whole."""
     pieces, starts, spans, length = [], [], [], 0
-    for match in pattern.finditer(view.text):
-        try:
-            text = _readable(decode(match.group()))
-        except (binascii.Error, ValueError):
-            continue
-        if text:
+    for match in decoder.pattern.finditer(view.text):
+        if text := read(decoder, match.group()):
             pieces.append(text + "\n")
             starts.append(length)
             spans.append((*match.span(), False))
             length += len(text) + 1
-    return View("".join(pieces), (*view.how, how), view, tuple(starts), tuple(spans)) if pieces else None
+    return View("".join(pieces), (*view.how, decoder.name), view, tuple(starts), tuple(spans)) if pieces else None
+
+
+_ATBASH = str.maketrans(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", "zyxwvutsrqponmlkjihgfedcbaZYXWVUTSRQPONMLKJIHGFEDCBA"
+)
+_WORD = re.compile(r"\S{2,}")
 
 
 def _turned(view: View, steps: frozenset[str]) -> Iterator[View]:
     if "rot13" in steps:
         yield View(codecs.encode(view.text, "rot13"), (*view.how, "rot13"), view)
+    if "atbash" in steps:
+        yield View(view.text.translate(_ATBASH), (*view.how, "atbash"), view)
     if "reversed" in steps:
         size = len(view.text)
         words = [(match.start(), match.end()) for match in re.finditer(r"\S+|\s+", view.text)][::-1]
         starts = tuple(size - end for _, end in words)
         yield View(view.text[::-1], (*view.how, "reversed"), view, starts, tuple((a, b, False) for a, b in words))
+        yield _edit(view, _WORD, lambda match: match.group()[::-1], "reversed")
 
 
 # --------------------------------------------------------------------------- all of it
@@ -418,38 +335,68 @@ def views(text: str) -> list[View]:
 
 
 def _steps(text: str) -> frozenset[str]:
-    hits = _prefilter(text.encode("utf-8", "replace"))
-    return frozenset(_NAMES[i] for i in hits) if hits else _NO_STEPS
+    return _signs(text.encode("utf-8", "replace"))
 
 
-def _undone(view: View, steps: frozenset[str], undoings: tuple[_Undo, ...]) -> View:
-    for name, pattern, undo in undoings:
-        if name in steps:
-            view = _edit(view, pattern, undo, name)
+def _undone(view: View, steps: frozenset[str], undoings: Iterable[Undoing]) -> View:
+    for step in undoings:
+        if step.name in steps:
+            view = _edit(view, step.pattern, step.undo, step.name)
     return view
 
 
 def _readings(first: View, steps: frozenset[str], depth: int) -> Iterator[View]:
-    """Every further reading of `first`: folded, then escapes undone, markup dropped, look-alikes read as Latin,
-    words rejoined, each on top of the one before; then what is encoded in it."""
+    """Every further reading of `first`: folded, and, where that makes words, with look-alikes read as Latin."""
     view = _folded(first)
     if view is not first:
         yield view
         steps |= _steps(view.text)
-    for undoings in (_UNESCAPING, _UNMARKING):
-        if (undone := _undone(view, steps, undoings)) is not view:
-            view = _folded(undone)
-            yield view
-            steps |= _steps(view.text)
-    clean = view
-    if not view.text.isascii() and (looks := view.text.translate(_LOOKALIKES)) != view.text:
-        view = View(looks, (*view.how, "lookalikes"), view)
-        yield view
-        steps |= _steps(looks)
-    if (rejoined := _undone(view, steps, _REJOINING)) is not view:
-        yield rejoined
+    yield from _unwrapped(view, steps, depth)
+    if not view.text.isascii() and (looks := view.text.translate(LOOKALIKES)) != view.text:
+        alike = View(looks, (*view.how, "lookalikes"), view)
+        steps = _steps(looks)
+        if steps or _plain(looks.encode("utf-8", "replace")):
+            yield alike
+            yield from _unwrapped(alike, steps, 0)
+
+
+def _unwrapped(view: View, steps: frozenset[str], depth: int) -> Iterator[View]:
+    """Escapes undone, markup dropped, words put together again, each on top of the one before; then what is encoded."""
+    for _ in range(_DEPTH):  # an escape may be escaped itself
+        undone = _undone(view, steps, UNESCAPING)
+        if undone is view:
+            break
+        view = _folded(undone)
+        yield _near(undone, view)
+        again = _steps(view.text)
+        steps |= again
+        if not again & _ESCAPES:
+            break
+    marked = view
+    if (undone := _undone(view, steps, UNMARKING)) is not view:
+        view = _folded(undone)
+        yield _near(undone, view)
+        if steps & _IN_MARKUP:
+            yield from _rejoined(marked, steps & _IN_MARKUP)
+        steps |= _steps(view.text)
+    yield from _rejoined(view, steps)
     if depth:
-        runs = (_decoded(clean, *decoder) for decoder in _DECODERS if decoder[0] in steps)
-        for inner in (*_turned(view, steps), *filter(None, runs)):
+        runs = (_decoded(view, decoder) for decoder in DECODERS if decoder.name in steps)
+        for inner in (*_turned(marked, steps), *filter(None, runs)):
             yield inner
             yield from _readings(inner, _steps(inner.text), depth - 1)
+
+
+def _near(undone: View, folded: View) -> View:
+    return undone.narrowed() if folded is undone else folded
+
+
+def _rejoined(view: View, steps: frozenset[str]) -> Iterator[View]:
+    joined = view
+    for step in REJOINING:
+        if step.name in steps and (undone := _edit(joined, step.pattern, step.undo, step.name)) is not joined:
+            joined = undone
+            yield joined.narrowed()
+            steps |= _steps(joined.text)
+    if "leet" in steps and (other := _edit(view, LEET_ELL.pattern, LEET_ELL.undo, LEET_ELL.name)) is not view:
+        yield other.narrowed()

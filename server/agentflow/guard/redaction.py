@@ -4,47 +4,38 @@ It promises: one look at the whole body, one vault transaction, and a body of th
 strings, numbers stay numbers, and text that holds JSON still parses: an escaped string inside it is decoded,
 redacted and escaped again, a bare number becomes a number token. Equal values get equal names wherever they stand.
 
-Where a schema restricts a value further, the replacement follows where it can: `format: email` gets an address in
+Encoded text is looked into (`embedded.py`), and so are adjacent blocks as one (`joints.py`).
+
+Where a schema restricts a value further, the replacement follows (`fitting.py`): `format: email` gets an address in
 `redacted.invalid`; a number with a `maximum` below the number tokens becomes its `minimum` or 0, which cannot be
-turned back. Other string constraints (`pattern`, `maxLength`, `enum`, other formats) are not followed.
+turned back. The text twin of such structured content is written anew, equal to it. What fits no schema is withheld.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from agentflow.errors import ContentBlocked
+from agentflow.guard import embedded, fitting, joints, tokens
 from agentflow.guard import schema as schemas
-from agentflow.guard import tokens
-from agentflow.guard.pii.matcher import PiiMatcher
+from agentflow.guard.embedded import Edit, Value, only, scan
+from agentflow.guard.entities import canonicals
+from agentflow.guard.sensitive import SensitiveMatcher
+from agentflow.guard.spans import Matcher
+from agentflow.guard.strategies import Replacement, Strategies, apply
 from agentflow.guard.vault import Vault
 from agentflow.guard.walk import JSON, Kind, Leaf, leaves, masked_pointer, replace
 
-_MAX_NESTED: Final = 3
-_CONTEXT: Final = 48
 _SMALLEST_NUMBER: Final = 10_000_000
-_LITERAL: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\\?\Z)', re.DOTALL)
-_NUMBER_END: Final = re.compile(r"(?:\.0+)?\s*[,\]}]")
 # A resource's address keeps its host: without it nobody could read the resource.
 _NOT_IN_URIS: Final = frozenset({"IP", "MAC"})
-
-Value = tuple[str, str | int]
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """A span of a text to be replaced: a value, or an escaped JSON string with edits of its own."""
-
-    start: int
-    end: int
-    value: Value | None = None
-    decoded: str = ""
-    inner: tuple[Edit, ...] = ()
+_NOTHING: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +63,19 @@ def serialised(body: JSON) -> bytes | None:
 class Tokeniser:
     """Replaces PII by tokens of one vault, written in one style."""
 
-    def __init__(self, matcher: PiiMatcher, vault: Vault, style: tokens.TokenFormat) -> None:
+    def __init__(
+        self, matcher: Matcher, vault: Vault, style: tokens.TokenFormat, strategies: Strategies | None = None
+    ) -> None:
         self._matcher = matcher
         self._vault = vault
         self._style = style
+        self._strategies = strategies or Strategies()
+
+    def seeing(self, matcher: Matcher) -> Tokeniser:
+        """Return this tokeniser over another matcher: one that knows what the deep tier found, for one body."""
+        other = copy(self)
+        other._matcher = matcher
+        return other
 
     def redact(
         self,
@@ -85,6 +85,7 @@ class Tokeniser:
         *,
         numbers: bool = True,
         output_schema: Any = None,
+        scope: str = "",
     ) -> Redaction:
         """Return `body` with every value of `types` replaced.
 
@@ -92,38 +93,78 @@ class Tokeniser:
             types: PII types, or `"*"` for all.
             numbers: whether a number must stay a number; else it becomes a token like any string.
             output_schema: JSON Schema of `body["structuredContent"]`, when there is one.
+            scope: whose tokens these are (see `Vault.tokens`).
 
         Raises:
             VaultUnavailable: a new token could not be kept.
         """
-        if not types or self._clean(body):
-            return Redaction(body, {}, [])
-        wanted = None if "*" in types else frozenset(types)
-        found = leaves(body, self._clean, files=True)
-        plan = [(leaf, edits) for leaf in found if (edits := self._edits(leaf, wanted, numbers))]
+        own = self._matcher.for_tenant(tenant)
+        if own is not self._matcher:
+            return self.seeing(own).redact(
+                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope
+            )
+        wanted = None if "*" in types else canonicals(types)
+        plan = self._plan(body, wanted, numbers) if types else []
         if not plan:
             return Redaction(body, {}, [])
-        values = [value for _, edits in plan for value in _values(edits)]
-        names = dict(zip(values, self._vault.tokens(tenant, values), strict=True))
-        changes = [(leaf, self._replacement(leaf, edits, names, output_schema)) for leaf, edits in plan]
+        values = [value for _, edits in plan for value in embedded.values(edits)]
+        shown = apply(self._vault, tenant, values, self._strategies, self._style, scope)
+        changes, fitted = [], False
+        for leaf, edits in plan:
+            new, fits = self._replacement(leaf, edits, shown, output_schema)
+            changes.append((leaf, new))
+            fitted = fitted or fits
+        redacted = replace(body, changes)
+        if output_schema is not None and redacted.get("structuredContent") is not body.get("structuredContent"):
+            redacted = _checked(body, redacted, output_schema, fitted)
         counts: dict[str, int] = {}
         for kind, _ in values:
             counts[kind] = counts.get(kind, 0) + 1
         paths = [masked_pointer(leaf.pointer, self._matcher.mask) for leaf, _ in plan]
-        return Redaction(replace(body, changes), counts, paths)
+        return Redaction(redacted, counts, paths)
+
+    def _plan(self, body: JSON, wanted: frozenset[str] | None, numbers: bool) -> list[tuple[Leaf, tuple[Edit, ...]]]:
+        """Every leaf with something to replace, and what."""
+        cut = joints.suspect(self._matcher, body)
+        if not cut and self._clean(body):
+            return []
+        look = self if cut else self._narrowed(body)
+        found = leaves(body, None if cut else look._clean, files=True)
+        plan = [(leaf, look._edits(leaf, wanted, numbers)) for leaf in found]
+        if cut:
+            plan = joints.across(self._matcher, plan, lambda kind: self._replaces(kind, wanted))
+        return [(leaf, edits) for leaf, edits in plan if edits]
+
+    def _narrowed(self, body: JSON) -> Tokeniser:
+        """This tokeniser, or where a quick look shows that only secrets or no secrets are to be found, one for that."""
+        data = serialised(body)
+        if data is None or b'"blob"' in data or not isinstance(self._matcher, SensitiveMatcher):
+            return self
+        return self if embedded.suspect(data) else self.seeing(self._matcher.narrowed(data))
 
     def _clean(self, item: Any) -> bool:
         """Whether a quick look shows that nothing is to be found; it cannot see into a file's base64."""
         data = serialised(item)
-        return data is not None and not self._matcher.suspect(data) and b'"blob"' not in data
+        return (
+            data is not None
+            and not self._matcher.suspect(data)
+            and b'"blob"' not in data
+            and not embedded.suspect(data)
+        )
+
+    def _replaces(self, kind: str, wanted: frozenset[str] | None) -> bool:
+        return (wanted is None or kind in wanted) and self._strategies.of(kind) != "pass"
 
     def _edits(self, leaf: Leaf, wanted: frozenset[str] | None, numbers: bool) -> tuple[Edit, ...]:
         value = leaf.value
         if not isinstance(value, str):
             return self._number_edits(value, leaf.label, wanted, numbers)
         edits = scan(self._matcher, value, leaf.label)
-        if edits and (wanted is not None or leaf.kind is Kind.URI):
-            edits = _only(edits, wanted, _NOT_IN_URIS if leaf.kind is Kind.URI else frozenset())
+        unwanted = _NOT_IN_URIS if leaf.kind is Kind.URI else _NOTHING
+        if edits and self._strategies.passes:
+            unwanted |= {kind for kind, _ in embedded.values(edits) if self._strategies.of(kind) == "pass"}
+        if edits and (wanted is not None or unwanted):
+            edits = only(edits, wanted, unwanted)
         return edits
 
     def _number_edits(
@@ -136,119 +177,79 @@ class Tokeniser:
         if len(found) != 1 or found[0].end - found[0].start != len(digits):
             return ()
         kind = found[0].type
-        if wanted is not None and kind not in wanted:
+        if (wanted is not None and kind not in wanted) or self._strategies.of(kind) == "pass":
             return ()
         return (Edit(0, len(digits), (kind, int(digits) if keep else digits)),)
 
     def _replacement(
-        self, leaf: Leaf, edits: tuple[Edit, ...], names: dict[Value, str], output_schema: Any
-    ) -> str | int | float:
+        self, leaf: Leaf, edits: tuple[Edit, ...], shown: Mapping[Value, Replacement], output_schema: Any
+    ) -> tuple[str | int | float, bool]:
+        """What a leaf becomes, and whether a schema made it other than it would be elsewhere."""
         place = []
         if output_schema is not None and leaf.kind is Kind.VALUE and leaf.path[0] == "structuredContent":
             place = schemas.at(output_schema, leaf.path[1:])
         value = leaf.value
         if not isinstance(value, str):
             (edit,) = edits
-            name = names[edit.value or ("", "")]
-            if not name.isdigit():
-                return self._spell(name)
-            number = _within(int(name), place)
-            return float(number) if isinstance(value, float) else number
+            new = shown[edit.value or ("", "")].shown
+            if isinstance(new, str):
+                return new, False
+            number = _within(new, place)
+            return float(number) if isinstance(value, float) else number, number != new
+        rendered = self._rendered(value, edits, shown)
+        if not place:
+            return rendered, False
         whole = edits[0].value if edits[0].end - edits[0].start == len(value) else None
-        if whole is not None and whole[0] == "EMAIL" and any(node.get("format") == "email" for node in place):
-            return names[whole] + tokens.MAIL_DOMAIN
-        return self._rendered(value, edits, names)
+        name = shown[whole].name if whole is not None else ""
+        fitted = fitting.fitted(value, rendered, name, place, lambda text: not scan(self._matcher, text, leaf.label))
+        return fitted, fitted != rendered
 
-    def _rendered(self, text: str, edits: tuple[Edit, ...], names: dict[Value, str]) -> str:
+    def _rendered(self, text: str, edits: tuple[Edit, ...], shown: Mapping[Value, Replacement]) -> str:
         parts, position = [], 0
         for edit in edits:
             parts.append(text[position : edit.start])
             if edit.value is not None:
-                parts.append(self._spell(names[edit.value]))
+                parts.append(tokens.escaped(str(shown[edit.value].shown), edit.escape))
             else:
-                inner = self._rendered(edit.decoded, edit.inner, names)
-                parts.append(json.dumps(inner, ensure_ascii=text[edit.start : edit.end].isascii())[1:-1])
+                inner = self._rendered(edit.decoded, edit.inner, shown)
+                parts.append(embedded.encoded(edit, text[edit.start : edit.end], inner))
             position = edit.end
         parts.append(text[position:])
         return "".join(parts)
 
-    def _spell(self, name: str) -> str:
-        return name if name.isdigit() else tokens.render(name, self._style)
+
+def _checked(body: JSON, redacted: JSON, output_schema: Any, fitted: bool) -> JSON:
+    """Return `redacted` with its text twin brought in line where the schema made a difference.
+
+    Raises:
+        ContentBlocked: the redacted structured content does not satisfy its schema.
+    """
+    content = redacted["structuredContent"]
+    if not fitting.valid(output_schema, content):
+        raise ContentBlocked(
+            "The result holds personal data or a secret where its outputSchema leaves no room for a replacement",
+            fix="Let policy's `redact` spare the type, or relax the tool's outputSchema",
+        )
+    blocks = body.get("content")
+    if not fitted or not isinstance(blocks, list):
+        return redacted
+    twins = {
+        index: {**block, "text": fitting.rewritten(block["text"], content)}
+        for index, block in enumerate(blocks)
+        if isinstance(block, dict) and _reads_as(block.get("text"), body["structuredContent"])
+    }
+    if not twins:
+        return redacted
+    return {**redacted, "content": [twins.get(index, block) for index, block in enumerate(redacted["content"])]}
 
 
-def scan(matcher: PiiMatcher, text: str, context: str = "", depth: int = 0) -> tuple[Edit, ...]:
-    """Return the edits that would take every value out of `text`, in order."""
-    found = matcher.find(text, context)
-    edits = [Edit(start, end, (kind, text[start:end])) for kind, start, end, _ in found]
-    if "\\" in text and '"' in text and depth < _MAX_NESTED and (edits or "\\u" in text or "\\/" in text):
-        edits = _with_literals(matcher, text, edits, depth)
-    if edits and text.lstrip()[:1] in ("{", "["):
-        edits = [_as_number(text, edit) for edit in edits]
-    return tuple(edits)
-
-
-def _with_literals(matcher: PiiMatcher, text: str, edits: list[Edit], depth: int) -> list[Edit]:
-    """Give each escaped JSON string in `text` its own edits, in place of those made on its escaped form."""
-    inside: list[Edit] = []
-    decoded_spans: list[tuple[int, int]] = []
-    for match in _LITERAL.finditer(text):
-        start, end = match.span(1)
-        if text.find("\\", start, end) < 0:
-            continue
-        try:
-            decoded = json.loads(f'"{match[1]}"', strict=False)
-        except ValueError:
-            continue
-        decoded_spans.append((start, end))
-        inner = scan(matcher, decoded, text[max(0, start - _CONTEXT) : max(0, start - 1)], depth + 1)
-        if inner:
-            inside.append(Edit(start, end, None, decoded, inner))
-    if not decoded_spans:
-        return edits
-    outside = _outside(edits, decoded_spans)
-    return sorted([*outside, *inside], key=lambda edit: edit.start)
-
-
-def _outside(edits: list[Edit], spans: list[tuple[int, int]]) -> Iterator[Edit]:
-    """Yield the edits that touch none of the spans; both are in order."""
-    index = 0
-    for edit in edits:
-        while index < len(spans) and spans[index][1] <= edit.start:
-            index += 1
-        if index == len(spans) or spans[index][0] >= edit.end:
-            yield edit
-
-
-def _as_number(text: str, edit: Edit) -> Edit:
-    """Turn a value that is a bare number of the JSON in `text` into an integer value."""
-    if edit.value is None or not isinstance(edit.value[1], str):
-        return edit
-    digits = edit.value[1]
-    if not (digits.isascii() and digits.isdigit()) or digits[0] == "0":
-        return edit
-    before = text[max(0, edit.start - _CONTEXT) : edit.start].rstrip()[-1:]
-    if before in (":", ",", "[") and _NUMBER_END.match(text, edit.end, edit.end + _CONTEXT):
-        return Edit(edit.start, edit.end, (edit.value[0], int(digits)))
-    return edit
-
-
-def _only(edits: tuple[Edit, ...], wanted: frozenset[str] | None, unwanted: frozenset[str]) -> tuple[Edit, ...]:
-    kept = []
-    for edit in edits:
-        if edit.value is not None:
-            if (wanted is None or edit.value[0] in wanted) and edit.value[0] not in unwanted:
-                kept.append(edit)
-        elif inner := _only(edit.inner, wanted, unwanted):
-            kept.append(Edit(edit.start, edit.end, None, edit.decoded, inner))
-    return tuple(kept)
-
-
-def _values(edits: Iterable[Edit]) -> Iterator[Value]:
-    for edit in edits:
-        if edit.value is not None:
-            yield edit.value
-        else:
-            yield from _values(edit.inner)
+def _reads_as(text: Any, content: Any) -> bool:
+    if not isinstance(text, str) or text.lstrip()[:1] not in ("{", "["):
+        return False
+    try:
+        return bool(json.loads(text) == content)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _within(number: int, place: list[dict[str, Any]]) -> int:

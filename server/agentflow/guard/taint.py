@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from agentflow.guard.taint_store import TaintStore, key
 from agentflow.guard.walk import leaves
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Session
@@ -21,6 +22,8 @@ from agentflow.pipeline.call import JSON, Session
 UNTRUSTED = "untrusted"
 PRIVATE = "private"
 INJECTION = "injection"
+
+SESSION_TTL = 8 * 3600.0  # seconds without a call after which a conversation is forgotten
 
 _Key = tuple[str, str]
 
@@ -32,11 +35,22 @@ class Sessions:
         max_sessions: bound over all principals; one principal may hold a quarter of it.
         ttl: seconds without a call after which a session is forgotten.
         clock: monotonic seconds.
+        store: where labels and traces outlive this process, or None.
+        carry_over: seconds in which a new client session takes over from the last one of the same principal and client.
+        after_restart: the same for sessions that a gateway held which is gone.
     """
 
     def __init__(
-        self, max_sessions: int = 10_000, ttl: float = 8 * 3600.0, clock: Callable[[], float] = time.monotonic
+        self,
+        max_sessions: int = 10_000,
+        ttl: float = SESSION_TTL,
+        clock: Callable[[], float] = time.monotonic,
+        store: TaintStore | None = None,
+        carry_over: float = 0.0,
+        after_restart: float = 1800.0,
     ) -> None:
+        self._store = store
+        self._carry_over, self._after_restart = carry_over, after_restart
         self._max = max_sessions
         self._share = max(1, max_sessions // 4)
         self._ttl = ttl
@@ -47,28 +61,42 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._recent)
 
-    def session(self, principal: Principal, client_session_id: str | None, client_name: str) -> Session:
+    def session(
+        self, principal: Principal, client_session_id: str | None, client_name: str, handle: str | None = None
+    ) -> Session:
         """Return the conversation of a principal, begun now if it is new.
 
         Args:
             client_session_id: the transport's session id, or None for a stateless client.
             client_name: tells the stateless clients of one principal apart.
+            handle: a stateless client's own name for the conversation; counts where there is no session id.
+
+        Raises:
+            AgentFlowError: what an earlier session has learnt cannot be read.
         """
-        # The two kinds of key cannot meet: a session id is never taken for a client's name.
-        local = f"s:{client_session_id}" if client_session_id is not None else f"c:{client_name}"
-        key, now = (principal.key, local), self._clock()
-        session = self._recent.get(key)
+        # The kinds of key cannot meet: a session id is never taken for a client's name or a handle.
+        local = f"c:{client_name}" if handle is None else f"h:{handle}"
+        if client_session_id is not None:
+            local = f"s:{client_session_id}"
+        name, now = (principal.key, local), self._clock()
+        session = self._recent.get(name)
         if session is None or now - session.last_used > self._ttl:
-            session = Session(id=secrets.token_urlsafe(18), principal=principal)
-            self._recent[key] = session
+            session = self._recent[name] = self._begun(principal, local, client_name)
         session.last_used = now
         session.principal = principal  # roles may have changed since
-        self._recent.move_to_end(key)
+        self._recent.move_to_end(name)
         owned = self._owned.setdefault(principal.key, OrderedDict())
-        owned[key] = None
-        owned.move_to_end(key)
+        owned[name] = None
+        owned.move_to_end(name)
         self._bound(owned, now)
         return session
+
+    def _begun(self, principal: Principal, local: str, client_name: str) -> Session:
+        identifier = secrets.token_urlsafe(18)
+        conversation, owner = key(principal.key, local), key(principal.key, client_name)
+        if self._store is not None and local.startswith("s:"):
+            self._store.adopt(conversation, owner, self._carry_over, self._after_restart)
+        return Session(id=identifier, principal=principal, conversation=conversation, owner=owner)
 
     def _bound(self, owned: OrderedDict[_Key, None], now: float) -> None:
         if len(owned) > self._share:

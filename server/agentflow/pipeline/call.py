@@ -14,12 +14,15 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from agentflow.config_guard import Action
+from agentflow.guard.flow import Flow
 from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
 
 # `_meta` members between a caller and the gateway: ask for the record of a call, and its id in the answer.
 EXPLAIN = "agentflow/explain"
+CONVERSATION = "agentflow/conversation"  # a stateless client's name for the conversation a request belongs to
 RECORD = "agentflow/record"
 
 # (method, params) -> result: puts a request (`elicitation/create`) to the client of this call.
@@ -63,6 +66,7 @@ class Session:
     Attributes:
         id: unguessable; a legacy client's session, or derived for stateless clients.
         taint: labels collected so far, e.g. `untrusted`, `private`, `injection`.
+        conversation, owner: names of the conversation and of its principal and client in the taint store (hashes).
     """
 
     id: str
@@ -70,6 +74,8 @@ class Session:
     taint: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
     last_used: float = field(default_factory=time.monotonic)
+    conversation: bytes = b""
+    owner: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +125,8 @@ class Obligations:
     approval: JSON | None = None  # {"who": str, "ttl": seconds, "prompt": str}
     max_result_bytes: int | None = None
     cache_ttl: float = 0.0  # seconds a read-only answer may be reused for the same principal
+    deep: bool = False  # what goes to the client is also searched for names, places and the like
+    injection: Action | None = None  # what is done about injected instructions in the answer, whoever sent it
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +182,8 @@ class Call:
     rehydrated: dict[str, int] = field(default_factory=dict)  # tokens given back to the upstream, by type
     redacted: dict[str, int] = field(default_factory=dict)  # values tokenised in what went out, by type
     taint: set[str] = field(default_factory=set)  # labels this call added
+    clear: JSON | None = None  # the last outbound body before redaction; never recorded, gone with the call
+    flow: Flow | None = None  # where its arguments come from and lead, where there is something to tell
     cached: bool = False
     refused: bool = False  # already, before it was routed: there is nothing to decide, it is limited and recorded
     events: list[JSON] = field(default_factory=list)  # what a flow tool noted: turns, verdicts

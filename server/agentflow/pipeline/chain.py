@@ -31,12 +31,14 @@ DEFAULT_ORDER = (
     "validate",
     "screen",
     "label",
+    "trace",
     "decide",
     "approve",
     "rehydrate",
     "cache",
     "taint",
     "redact",
+    "remember",
 )
 
 Dispatch = Callable[[Call], Awaitable[JSON]]

@@ -6,8 +6,9 @@ An obligation nobody knows is refused too: to let a call through without honouri
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
+from agentflow.config_guard import Action
 from agentflow.pipeline.call import JSON, Decision, Obligations
 
 ENTRYPOINT = "agentflow/decision"
@@ -46,7 +47,7 @@ def parse(value: Any, revision: str) -> Decision:
 
 
 def _obligations(value: Any) -> Obligations:
-    known = {"redact", "rehydrate", "approval", "max_result_bytes", "cache_ttl"}
+    known = {"redact", "rehydrate", "approval", "max_result_bytes", "cache_ttl", "injection", "deep"}
     body = _object(value, "obligations", known=known)
     size = body.get("max_result_bytes")
     return Obligations(
@@ -55,7 +56,22 @@ def _obligations(value: Any) -> Obligations:
         approval=_approval(body.get("approval")),
         max_result_bytes=None if size is None else int(_number(size, "obligations.max_result_bytes")),
         cache_ttl=_number(body.get("cache_ttl", 0), "obligations.cache_ttl"),
+        injection=_action(body.get("injection")),
+        deep=_flag(body.get("deep", False), "obligations.deep"),
     )
+
+
+def _flag(value: Any, where: str) -> bool:
+    if not isinstance(value, bool):
+        raise WrongType(f"{where} is not a boolean")
+    return value
+
+
+def _action(value: Any) -> Action | None:
+    if value is not None and value not in get_args(Action):
+        raise WrongType(f"obligations.injection is none of {', '.join(get_args(Action))}")
+    action: Action | None = value
+    return action
 
 
 def _approval(value: Any) -> JSON | None:

@@ -44,7 +44,7 @@ def for_call(call: Call) -> JSON:
     labelled = call.labelled or {}
     arguments = labelled.get("arguments")
     kind = kind_of(call)
-    return {
+    built: JSON = {
         "version": VERSION,
         "principal": principal(call.principal),
         "call": {
@@ -62,6 +62,9 @@ def for_call(call: Call) -> JSON:
         "upstream": upstream(call.upstream),
         "time": now(),
     }
+    if call.flow is not None:  # a call with nothing to tell is the same question as ever, decided before
+        built["call"]["flow"] = call.flow.document()
+    return built
 
 
 def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str, definition: JSON | None) -> JSON:

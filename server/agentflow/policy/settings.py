@@ -43,12 +43,36 @@ class Rule(Section):
     rehydrate: list[PiiType] | None = None
     max_result_bytes: Annotated[int, Field(gt=0)] | None = None
     cache_ttl: Annotated[float, Field(ge=0)] | None = None
+    deep: bool | None = None
 
 
 class Destructive(Section):
     """What happens to tools that say they destroy, by the trust put in their server."""
 
     trusted: Action
+    untrusted: Action
+
+
+class Flows(Section):
+    """What happens to calls that `input.call.flow` speaks against; README.md of the bundle explains each key."""
+
+    requested: Action
+    exfiltration: Action
+    publication: Action
+    smuggling: Action
+    injection: Action
+    incomplete: Action
+
+
+class Egress(Section):
+    """Where arguments may point."""
+
+    allow: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]+$")]]
+
+
+class Secrets(Section):
+    """What happens to calls that would hand over a secret in clear, by the trust put in their server."""
+
     untrusted: Action
 
 
@@ -61,8 +85,19 @@ class Settings(Section):
     rules: dict[str, Rule]
     destructive: Destructive
     toxic_flow: Literal["deny", "ask", "off"]
+    flows: Flows
+    egress: Egress
+    deep: Literal["rules", "private", "all"] = "rules"
+    secrets: Secrets = Secrets(untrusted="deny")  # as the bundle has it where the key is missing
     approval_ttl: Annotated[float, Field(gt=0)]
     redact: list[PiiType]
+
+
+def restricts_hosts(data: JSON) -> bool:
+    """Whether a bundle's data says which hosts arguments may name."""
+    settings = data.get("settings")
+    egress = settings.get("egress") if isinstance(settings, dict) else None
+    return isinstance(egress, dict) and bool(egress.get("allow"))
 
 
 def problems_of(data: JSON) -> list[str]:

@@ -17,6 +17,11 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from agentflow.config import Config, ServerConfig, is_loopback
+from agentflow.config_guard import GuardConfig
+from agentflow.errors import ConfigError
+from agentflow.guard.entities import NAME, canonical
+from agentflow.guard.pii import custom
+from agentflow.guard.tokens import KNOWN, check_format
 from agentflow.pipeline.chain import DEFAULT_ORDER
 from agentflow.settings.expansion import literal_part
 
@@ -28,6 +33,7 @@ _SECRET_PLACES: tuple[tuple[str | type[int] | None, ...], ...] = (  # None stand
     ("mcpServers", None, "credentials", None),
     ("flow", "api_key"),
     ("guard", "master_key"),
+    ("guard", "vault", "previous_keys", int),
 )
 SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|api[-_]?key|apikey|auth|credential|private[-_]?key|access[-_]?key|\bpat\b|_pat$"
@@ -71,6 +77,7 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
     _front(config, report)
     _callers(config, report)
     _rooms(config, report)
+    _guard(config, report)
     _stages(config, report)
     _names(config, report)
     for name, server in config.mcp_servers.items():
@@ -121,6 +128,16 @@ def _rooms(config: Config, report: Report) -> None:
     for index, folder in enumerate(config.tools):
         if not folder.is_dir():
             report(("tools", index), "there is no such folder", f"create {folder} or remove the line")
+    flow = config.flow
+    if flow.planner == "openai" and not flow.base_url:
+        report(("flow", "planner"), "needs flow.base_url", "add it, or use `offline`")
+    if flow.base_url:
+        _address(("flow", "base_url"), flow.base_url, report)
+        if not flow.model:
+            report(("flow", "model"), "is missing beside flow.base_url", "name the model to ask")
+
+
+def _guard(config: Config, report: Report) -> None:
     guard = config.guard
     if guard.flag_threshold > guard.block_threshold:
         report(("guard", "flag_threshold"), "is above guard.block_threshold", "make it the smaller of the two")
@@ -131,13 +148,49 @@ def _rooms(config: Config, report: Report) -> None:
             size = 0
         if size != 32:
             report(("guard", "master_key"), "is not base64 of 32 bytes", "make one with `openssl rand -base64 32`")
-    flow = config.flow
-    if flow.planner == "openai" and not flow.base_url:
-        report(("flow", "planner"), "needs flow.base_url", "add it, or use `offline`")
-    if flow.base_url:
-        _address(("flow", "base_url"), flow.base_url, report)
-        if not flow.model:
-            report(("flow", "model"), "is missing beside flow.base_url", "name the model to ask")
+    try:
+        check_format(guard.token_format)
+    except ValueError as error:
+        problem, _, fix = str(error).partition(": ")
+        report(("guard", "token_format"), problem, fix)
+    if guard.strategies:
+        _strategies(guard, report)
+
+
+def _strategies(guard: GuardConfig, report: Report) -> None:
+    """Types that nothing finds: a slip of the pen would leave its type with the default strategy."""
+    types = _types(guard)
+    seen: dict[str, str] = {}
+    for name in guard.strategies:
+        loc: Loc = ("guard", "strategies", name)
+        if name == "*":
+            continue
+        try:
+            kind = canonical(name)
+        except ValueError:
+            report(loc, "is no name of a type", "use 2 to 32 letters, digits and underscores, or `*` for all others")
+            continue
+        if kind in seen:
+            report(loc, f"is another name of `{seen[kind]}`", "keep one of the two")
+        seen.setdefault(kind, name)
+        if types is not None and kind not in types:
+            near = difflib.get_close_matches(kind, sorted(types), 1, 0.6)
+            fix = f"did you mean `{near[0]}`?" if near else "name a type that is built in, or that a recogniser finds"
+            report(loc, "there is no such type", fix)
+
+
+def _types(guard: GuardConfig) -> frozenset[str] | None:
+    """Every type that the guard can find; None where only running code could tell."""
+    if guard.deep.recognisers:
+        return None
+    found = {canonical(name) for name in guard.deep.types if NAME.fullmatch(name.upper())}
+    for config in (guard.recognisers, *guard.tenants.values()):
+        try:
+            found.update(each.type for path in config.files for each in custom.load(path))
+            found.update(each.type for each in custom.denied(config.deny, "deny"))
+        except ConfigError:
+            return None
+    return KNOWN | found
 
 
 def _stages(config: Config, report: Report) -> None:

@@ -73,15 +73,6 @@ POSITIVE = [
     ("IP", "[fe80::1%eth0]", "fe80::1"),
     ("MAC", "00:1A:2B:3C:4D:5E", "00:1A:2B:3C:4D:5E"),
     ("MAC", "001a.2b3c.4d5e", "001a.2b3c.4d5e"),
-    ("URL_CREDENTIALS", "postgres://admin:s3cr3t@db.internal:5432/x", "admin:s3cr3t"),
-    ("URL_CREDENTIALS", "redis://:hunter22@cache:6379", ":hunter22"),
-    ("API_KEY", "sk-ant-api03-AbCdEf0123456789AbCdEf0123456789xyz", "sk-ant-api03-AbCdEf0123456789AbCdEf0123456789xyz"),
-    ("API_KEY", "x ghp_16C7e42F292c6912E7710c838347Ae178B4a", "ghp_16C7e42F292c6912E7710c838347Ae178B4a"),
-    ("API_KEY", "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
-    ("API_KEY", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjMifQ.dozjgNryP4J3", "eyJhbGciOiJIUzI1.eyJzdWIiOiIxMjMifQ.dozjgNryP4J3"),
-    ("API_KEY", "Authorization: Bearer abcDEF123456", "abcDEF123456"),
-    ("API_KEY", "api_key=9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c", "9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"),
-    ("API_KEY", '"password": "hunter2!xyz"', "hunter2!xyz"),
 ]  # fmt: skip
 
 NEGATIVE = [
@@ -150,6 +141,7 @@ def customer(rng: random.Random) -> dict[str, tuple[str, str]]:
             "IP",
             f"{rng.randrange(1, 126)}.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(256)}",
         ),
+        "address": ("ADDRESS", f"{rng.randrange(1, 9999)} Oak Street, Springfield, IL {rng.randrange(10_000, 99_999)}"),
     }
 
 
@@ -162,7 +154,6 @@ def test_finds_everything_and_nothing_else_in_a_customer_record(seed: int) -> No
         "account": f"ACC-{seed:08d}",
         "balance": round(rng.uniform(-500, 50_000), 2),
         **{name: value for name, (_, value) in fields.items()},
-        "address": f"{rng.randrange(1, 9999)} Oak Street, Springfield, IL {rng.randrange(10_000, 99_999)}",
         "renewal": "2026-03-01T00:00:00Z",
         "trace": str(uuid.UUID(int=rng.getrandbits(128))),
     }
@@ -173,20 +164,8 @@ def test_finds_everything_and_nothing_else_in_a_customer_record(seed: int) -> No
 def test_a_key_name_is_evidence() -> None:
     assert found("4155552671") == []
     assert found("4155552671", "mobile") == [("PHONE", "4155552671")]
-    assert found("hunter2!xyz", "password") == [("API_KEY", "hunter2!xyz")]
     assert found("536229876", "ssn") == [("SSN", "536229876")]
     assert found("536229876", "className") == []
-
-
-def test_credentials_in_a_url_win_over_the_mail_address_they_resemble() -> None:
-    assert found("https://bob:pw1@example.com/") == [("URL_CREDENTIALS", "bob:pw1")]
-
-
-def test_a_private_key_is_found_whole_and_also_when_cut_off() -> None:
-    body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASC\n" * 20
-    whole = f"-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----"
-    assert found(f"x {whole} y") == [("API_KEY", whole)]
-    assert found(f"x {whole[:200]}") == [("API_KEY", whole[:200])]
 
 
 def test_only_the_chosen_types_are_found_and_allowed_values_are_not() -> None:

@@ -23,6 +23,7 @@ CRM = UpstreamFacts("crm", "stdio", "trusted", "private")
 SETTINGS = {
     "settings": {
         "forbidden": ["crm/drop_*"],
+        "toxic_flow": "deny",
         "rules": {
             "no-refunds": {"servers": ["pay"], "effect": "deny"},
             "no-secrets": {"servers": ["crm"], "resources": ["crm://secret/*"], "effect": "deny"},

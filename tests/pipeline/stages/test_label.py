@@ -86,7 +86,7 @@ def test_an_answer_in_the_middle_of_the_call_is_added_up_and_replaces_nothing(ki
 
 
 def test_without_a_vault_nobody_may_see_the_arguments(kit: PiiKit) -> None:
-    kit.vault._db.execute("PRAGMA query_only = ON")
+    kit.vault.store.db.execute("PRAGMA query_only = ON")
     params = {"name": "send", "arguments": {"to": "alice@example.com"}}
     running = call(params)
     with pytest.raises(VaultUnavailable):

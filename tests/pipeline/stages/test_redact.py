@@ -103,7 +103,7 @@ def test_a_token_from_one_result_is_the_value_in_a_later_call(kit: PiiKit) -> No
 
 
 def test_a_message_does_not_leave_when_its_tokens_cannot_be_kept(kit: PiiKit) -> None:
-    kit.vault._db.execute("PRAGMA query_only = ON")
+    kit.vault.store.db.execute("PRAGMA query_only = ON")
     with pytest.raises(VaultUnavailable):
         kit.redact(call(), outbound("tools/call", {"content": [{"type": "text", "text": MAIL}]}))
     kit.redact(call(), outbound("tools/call", {"content": [{"type": "text", "text": "plain"}]}))

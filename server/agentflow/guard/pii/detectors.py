@@ -7,6 +7,7 @@ is part of a longer number or word, and runs in time linear in the text.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Final
@@ -28,13 +29,20 @@ _FILE_ENDINGS: Final = frozenset(
 _ARCHIVES: Final = re.compile(rb"\.(?:tar|whl|zip|so|dll|exe|gz|jar|deb|rpm|dist|egg|tgz|bz2|xz|nupkg)\b")
 _NUMBER_BEFORE: Final = re.compile(rb"\d[,.:/-]$")
 _TOKEN: Final = re.compile(rb"[A-Za-z_]+_[0-9a-fA-F]{8,16}\b")
-_PLACEHOLDER: Final = re.compile(
-    rb"(?i)[$%{*<]|x{4}|\.\.\.|your|example|placeholder|changeme|redacted|process\.env|os\.environ|none|null|true|"
-    rb"false|undefined|https?:|\*{3}"
+_NEAR: Final = 32
+_DECIMAL: Final = re.compile(rb"\d{1,3}\.\d{4,}")
+# `phone_verified`, `mobileCount`: a member about a phone that is no phone; `<PHONE_1f3a9c2e>` says nothing either.
+_NO_PHONE: Final = re.compile(
+    rb"[_-]?(?:id|verified|confirmed|enabled|type|model|count|valid|status|hash|country|version|at|index|length|os)s?\b|"
+    rb"(?:Id|Verified|Confirmed|Enabled|Type|Model|Count|Valid|Status|Hash|Country|Version|At)\b|_?[0-9a-fA-F]{8,16}\b"
 )
+_DOTTED: Final = re.compile(rb"\+(\d{1,3})\.\d{4,}")
+_FOURS: Final = re.compile(rb"\d{4}([ .-])\d{4}\1\d{4}(?:\1\d{4})*")
+# Rows of four hexadecimal digits, some of which have no letters.
+_CODES_AFTER: Final = re.compile(rb" (?=\d{0,3}[A-Fa-f])[0-9A-Fa-f]{4}\b")
+_CODES_BEFORE: Final = re.compile(rb"\b(?=\d{0,3}[A-Fa-f])[0-9A-Fa-f]{4} (?:\d{4} )?$")
+_PHONE_SIGNED: Final = re.compile(rb"[- ]{1,3}\(?(?i:office|fax|mobile|cell|home|work|tel)\b")  # in signatures
 _DATE: Final = re.compile(rb"(?:19|20)\d\d[-./]\d{1,2}[-./]\d{1,2}|\d{1,2}[-./]\d{1,2}[-./](?:19|20)\d\d")
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
-_DIGIT_EDGE: Final = re.compile(r"(?<=[A-Za-z])(?=\d)|(?<=\d)(?=[A-Za-z])")
 _GROUPED_CARD: Final = re.compile(r"\d{4}([ .-])\d{4}\1\d{4}\1\d{4}(?:\1\d{3})?|3\d{3}([ .-])\d{6}\2\d{4,5}")
 _SPELLED_CARD: Final = re.compile(r"\d(?:[ .-]\d){12,18}")
 
@@ -107,8 +115,9 @@ def phone(data: bytes) -> Iterator[Span]:
     for pattern, score in ((p.PHONE_NANP, 0.85), (p.PHONE_NATIONAL, 0.7)):
         for match in pattern.finditer(data):
             start, end = match.span()
-            if _free(data, start, end) and not _in_row(data, start, end):
-                yield start, _extension(data, end), score
+            last = _extension(data, end)
+            if _free(data, start, last) and not _in_row(data, start, end):
+                yield _opened(data, start, end), last, score
     if p.ABOUT_PHONE.search(data):
         yield from _phone_by_context(data)
 
@@ -121,15 +130,22 @@ def _international(data: bytes) -> Iterator[Span]:
         prefix = 1 if data[start] == 43 else 2
         if prefix == 2 and _NUMBER_BEFORE.search(data, max(0, start - 2), start):  # 507,008.00
             continue
+        dotted = _DOTTED.fullmatch(data, start, end)
+        if dotted and not v.calling_code(dotted[1].decode()):  # +3.566246: a decimal; +1.4155552671: RFC 5733
+            continue
+        if prefix == 2 and _FOURS.fullmatch(data, start, end):  # code points, serial numbers
+            continue
         least, most = v.phone_length(_digits(data[start + prefix : start + prefix + 4]))
+        trunk = data.find(b"(0)", start, end) >= 0  # +41 (0)44 …: written, not dialled
+        least, most = least + trunk, most + trunk
         end = _cut(data, start + prefix, end, most)
         count = len(_digits(data[start + prefix : end]))
         spaced = end - start > count + prefix
         if not least <= count <= most or (prefix == 2 and (not spaced or _DATE.search(data, start, end))):
             continue
-        if end < len(data) and data[end] in _WORD:
-            continue
-        yield start, _extension(data, end), 0.9
+        end = _extension(data, end)
+        if end == len(data) or data[end] not in _WORD:
+            yield start, end, 0.9
 
 
 def _cut(data: bytes, start: int, end: int, most: int) -> int:
@@ -147,6 +163,11 @@ def _extension(data: bytes, end: int) -> int:
     return match.end() if match else end
 
 
+def _opened(data: bytes, start: int, end: int) -> int:
+    """Where a number starts when the bracket before it encloses more than its area code."""
+    return start + (data[start] == 40 and data.count(b"(", start, end) > data.count(b")", start, end))
+
+
 def _in_row(data: bytes, start: int, end: int) -> bool:
     """Whether the span stands in a row of numbers separated by single spaces (a table, a matrix)."""
     if b" " not in data[start:end] or data[start] in b"(1":
@@ -157,21 +178,34 @@ def _in_row(data: bytes, start: int, end: int) -> bool:
 
 
 def _phone_by_context(data: bytes) -> Iterator[Span]:
+    words = [match.end() for match in p.ABOUT_PHONE.finditer(data) if not _NO_PHONE.match(data, match.end())]
     for match in p.PHONE_ANY.finditer(data):
         start, end = match.span()
-        if not _free(data, start, end) or _DATE.search(data, start, end):
+        near = bisect_right(words, start) - 1
+        named = near >= 0 and start - words[near] < _NEAR and _says_phone(data[words[near] : start])
+        if not (named or _PHONE_SIGNED.match(data, end)) or not 7 <= len(_digits(data[start:end])) <= 15:
             continue
-        before = _before(data, start)
-        if not 7 <= len(_digits(data[start:end])) <= 15 or p.NOT_PHONE.search(before):
+        last = _extension(data, end)
+        if _DATE.search(data, start, end) or _DECIMAL.fullmatch(data, start, end):
             continue
-        if p.ABOUT_PHONE.search(before[-32:]):
-            yield start, _extension(data, end), 0.75
+        if _free(data, start, last):
+            yield _opened(data, start, end), last, 0.75
+
+
+def _says_phone(between: bytes) -> bool:
+    """Whether a word about phones still speaks of the number after `between`: not of a second one."""
+    if p.NOT_PHONE.search(between):
+        return False
+    first, line, _ = between.partition(b"\n")
+    return not line or (b":" in first and len(_digits(between)) < 7)
 
 
 def card(data: bytes) -> Iterator[Span]:
     for match in p.DIGIT_CLUSTER.finditer(data):
         start, end = match.span()
-        if not (start and data[start - 1] in b".,+" and start > 1 and data[start - 2] in _DIGITS):
+        if start > 1 and data[start - 1] in b".+" and (data[start - 2] in _DIGITS or data[start - 2] == 91):
+            continue  # a decimal, or the weights of a collation
+        if not (_CODES_AFTER.match(data, end) or _CODES_BEFORE.search(data, max(0, start - 10), start)):
             yield from _cards_in(data, start, end)
 
 
@@ -182,12 +216,17 @@ def _cards_in(data: bytes, start: int, end: int) -> Iterator[Span]:
     if text.isdigit():
         if v.card(text) and _card_context(data, start, len(text)):
             yield start, start + len(text), 0.95
+        elif v.any_card(text) and p.CARD_LABEL.search(_before(data, start)):
+            yield start, start + len(text), 0.8
         return
     yield from _grouped_cards(text, start)
     for part in re.finditer(r"(?<![.\d])\d{13,19}(?!\d|\.\d*[1-9])", text):
         if v.card(part.group()) and _card_context(data, start + part.start(), part.end() - part.start()):
             yield start + part.start(), start + part.end(), 0.95
-    if len(text) > 40 or not v.card(_digits(text.encode())):
+    digits = _digits(text.encode()) if len(text) <= 40 else ""
+    if not v.card(digits) and v.any_card(digits) and p.CARD_LABEL.search(_before(data, start)):
+        yield start, start + len(text), 0.69
+    if not v.card(digits):
         return
     if _SPELLED_CARD.fullmatch(text) or p.ABOUT_CARD.search(_before(data, start)):  # any grouping, said to be a card
         yield start, start + len(text), 0.7
@@ -219,8 +258,14 @@ def ssn(data: bytes) -> Iterator[Span]:
             continue
         if data[start + 3] == 45:  # dashes: nothing else is written like this
             yield start, end, 0.85
-        elif p.ABOUT_SSN.search(_before(data, start)):
+        elif _says_ssn(_before(data, start)):
             yield start, end, 0.8
+
+
+def _says_ssn(before: bytes) -> bool:
+    """Whether a word about social security numbers speaks of what follows: it has not had its number already."""
+    about = [match.end() for match in p.ABOUT_SSN.finditer(before)]
+    return bool(about) and (b"\n" not in before or len(_digits(before[about[-1] :])) < 7)
 
 
 def iban(data: bytes) -> Iterator[Span]:
@@ -293,77 +338,12 @@ def mac(data: bytes) -> Iterator[Span]:
         text = data[start:end]
         if data[max(0, start - 1) : start] in (b":", b"-", b"."):
             continue
-        if data[end : end + 1] in (b":", b"-") and data[end + 1 : end + 2].isalnum():
+        if data[end : end + 1] in (b":", b"-", b".") and data[end + 1 : end + 2].isalnum():
             continue
         letters = text.translate(None, b"0123456789:-.")
         if (b":" not in text and not letters) or text.translate(None, b":-.").strip(text[:1]) == b"":
             continue
         yield start, end, 0.85
-
-
-def url_credentials(data: bytes) -> Iterator[Span]:
-    for match in p.URL_CREDENTIALS.finditer(data):
-        start, end = match.span(1)
-        if not _PLACEHOLDER.match(data[start:end].rpartition(b":")[2]):
-            yield start, end, 0.97
-
-
-def prefixed_key(data: bytes) -> Iterator[Span]:
-    for match in p.PREFIXED_KEY.finditer(data):
-        start, end = match.span()
-        text = data[start:end].decode("ascii").rstrip("-_=")
-        end = start + len(text)
-        if text.startswith(("sk-", "AC", "SK", "npm_", "hf_", "pypi-")) and not _random(text):
-            continue
-        if data[max(0, start - 1) : start] in (b"+", b"/") or data[end : end + 1] in (b"+", b"/"):
-            continue  # inside base64
-        yield start, end, 0.97
-
-
-def _random(text: str) -> bool:
-    """Whether a string looks drawn and not written: letters and digits in one long run, high entropy."""
-    longest = max((len(run) for run in re.split(r"[^A-Za-z0-9]+", text)), default=0)
-    return longest >= 16 and any(c.isdigit() for c in text) and any(c.isalpha() for c in text) and v.entropy(text) > 3.0
-
-
-def pem(data: bytes) -> Iterator[Span]:
-    for match in p.PEM.finditer(data):
-        yield *match.span(), 0.99
-
-
-def bearer(data: bytes) -> Iterator[Span]:
-    for match in p.BEARER.finditer(data):
-        start, end = match.span(1)
-        value = data[start:end]
-        named = data[match.start()] in b"aA"
-        drawn = not value.islower() if named else len(value) >= 16 and any(byte in _DIGITS for byte in value)
-        if drawn and not _PLACEHOLDER.match(value):
-            yield start, end, 0.9
-
-
-def assigned_secret(data: bytes) -> Iterator[Span]:
-    for match in p.ASSIGNED_SECRET.finditer(data):
-        start, end = match.span(1)
-        name = data[match.start() : start].lower()
-        if p.PAGING.search(_before(data, match.start())[-16:]):
-            continue
-        value = data[start:end].rstrip(b".\\")
-        if _secret(value, name):
-            yield start, start + len(value), 0.85
-
-
-def _secret(value: bytes, name: bytes) -> bool:
-    text = value.decode("utf-8", "replace")
-    if len(text) < 8 or _PLACEHOLDER.match(value) or re.fullmatch(r"[\d.:\-/T]+Z?", text):
-        return False
-    if name.startswith((b"pass", b"pwd")):
-        return bool(re.search(r"[\d!@#$%^&*+?]", text)) and bool(re.search(r"[A-Za-z]", text))
-    if not any(c.isdigit() for c in text) or not any(c.isalpha() for c in text):
-        return False
-    if _IDENTIFIER.fullmatch(text) and (text.count(".") or len(_DIGIT_EDGE.findall(text)) < 3):
-        return False  # a name in code: Ed25519PrivateKey, settings.KEY_1
-    least = 20 if name.startswith(b"token") else 16
-    return len(text) >= least and v.entropy(text) >= 3.0
 
 
 # Trigger name -> (type, detector). The order is that of the trigger set.
@@ -376,9 +356,4 @@ DETECTORS: Final[dict[str, tuple[str, Detector]]] = {
     "ipv4": ("IP", ip),
     "ipv6": ("IP", ipv6),
     "mac": ("MAC", mac),
-    "url_credentials": ("URL_CREDENTIALS", url_credentials),
-    "prefixed_key": ("API_KEY", prefixed_key),
-    "pem": ("API_KEY", pem),
-    "bearer": ("API_KEY", bearer),
-    "assigned_secret": ("API_KEY", assigned_secret),
 }

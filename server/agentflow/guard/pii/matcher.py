@@ -1,80 +1,102 @@
 """The hot tier of PII detection: one automaton decides what is worth a look, detectors look.
 
 It promises time linear in the text, offsets that are Python string indices, and no two matches that overlap.
-Text without any sign of PII costs one automaton pass (well under a microsecond for a short string).
+Text without any sign of PII costs one automaton pass (well under a microsecond for a short string). Types of the
+deep tier are accepted and not looked for, except by form and context where they have any.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache
+from typing import Any, Final
 
+from agentflow.config_guard import GuardConfig, RecognisersConfig
+from agentflow.guard.entities import ENTITIES, PERSONAL, canonical
+from agentflow.guard.pii import custom as customs
 from agentflow.guard.pii import patterns
+from agentflow.guard.pii.address import Addresses
+from agentflow.guard.pii.contextual import Contextual, Unmistakable
+from agentflow.guard.pii.custom import CustomMatcher
 from agentflow.guard.pii.detectors import DETECTORS, Detector
+from agentflow.guard.pii.tables import RULES
+from agentflow.guard.spans import Match, Span, apart, foldable, located, plain
 
-_SHORTEST: Final = 6  # a@b.de
+_SHORTEST: Final = 5  # a post code in context
+_HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
-
-def _foldings() -> dict[int, int | None]:
-    """Characters that stand in for ASCII ones inside numbers and addresses; None for those that show nothing."""
-    table: dict[int, int | None] = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}  # full width
-    table.update(dict.fromkeys((0x00A0, 0x2002, 0x2003, 0x2007, 0x2009, 0x202F, 0x3000), 0x20))
-    table.update(dict.fromkeys((0x2010, 0x2011, 0x2012, 0x2013, 0x2212), 0x2D))
-    for zero in (0x0660, 0x06F0, 0x0966):  # Arabic-Indic, extended Arabic-Indic, Devanagari digits
-        table.update({zero + digit: 0x30 + digit for digit in range(10)})
-    for code in range(0x1D7CE, 0x1D800):  # mathematical digits
-        table[code] = 0x30 + unicodedata.digit(chr(code))
-    table.update(dict.fromkeys((0x00AD, 0x200B, 0x200C, 0x200D, 0x2060, 0xFEFF)))
-    return table
+Finder = Callable[[bytes], Iterator[Span]]
 
 
-_FOLD: Final = _foldings()
-_FOLDABLE: Final = re.compile("[" + "".join(map(chr, _FOLD)) + "]")
-_INVISIBLE: Final = re.compile("[" + "".join(chr(code) for code, to in _FOLD.items() if to is None) + "]")
-# Two-character escapes become two spaces, so that `\nalice@…` is not read as `nalice@…`; offsets stay.
-_ESCAPES: Final = re.compile(r"\\[nrtbf]")
+class _Automata:
+    """What finds a set of built-in types; shared by all matchers of the same types. Compiled when first used."""
+
+    def __init__(self, types: frozenset[str]) -> None:
+        found = [(name, *DETECTORS[name]) for name in patterns.TRIGGERS if DETECTORS[name][0] in types]
+        rules = [rule for rule in RULES if rule.type in types]
+        looks: list[Any] = [Unmistakable(rule) for rule in rules if rule.sure]
+        if rules:
+            looks.append(Contextual(rules))
+        if "ADDRESS" in types:
+            looks.append(Addresses())
+        self.finders: list[Finder] = [_typed(kind, detector) for _, kind, detector in found]
+        self.finders += [look.spans for look in looks]
+        self._signs = [*(patterns.TRIGGERS[name] for name, _, _ in found), *(look.trigger for look in looks)]
+
+    @cached_property
+    def triggers(self) -> Any:
+        """The set of what every finder reacts to, in their order, and one more for `suspect`."""
+        return patterns.trigger_set([*self._signs, patterns.ESCAPED])
 
 
-class Match(NamedTuple):
-    """One value: `text[start:end]`, with a confidence between 0 and 1."""
+_automata = lru_cache(maxsize=8)(_Automata)
 
-    type: str
-    start: int
-    end: int
-    score: float
+
+def _typed(kind: str, detector: Detector) -> Finder:
+    def spans(data: bytes) -> Iterator[Span]:
+        return ((start, end, score, kind) for start, end, score in detector(data))
+
+    return spans
 
 
 class PiiMatcher:
-    """Finds PII and credentials in text.
+    """Finds PII in text.
 
     Args:
-        types: PII types to look for (`patterns.TYPES`); empty means all.
+        types: PII types to look for, in our or Presidio's names (`guard.entities`); empty means all personal ones.
         allow: exact values that are never reported.
+        custom: further recognisers; their types are looked for whether `types` names them or not.
+        elsewhere: types that `types` may name and others find: the deep tier, another tenant's recognisers.
 
     Raises:
         ValueError: an unknown type.
     """
 
-    def __init__(self, types: Iterable[str] = (), allow: Iterable[str] = ()) -> None:
-        wanted = frozenset(types) or frozenset(patterns.TYPES)
-        if unknown := wanted - frozenset(patterns.TYPES):
-            raise ValueError(f"unknown PII types {sorted(unknown)}; known are {', '.join(patterns.TYPES)}")
-        self.types = wanted
+    def __init__(
+        self,
+        types: Iterable[str] = (),
+        allow: Iterable[str] = (),
+        custom: CustomMatcher | None = None,
+        elsewhere: Iterable[str] = (),
+    ) -> None:
+        named = frozenset(canonical(name) for name in types)
+        own = custom.types if custom is not None else frozenset[str]()
+        if unknown := named - ENTITIES.keys() - own - frozenset(elsewhere):
+            raise ValueError(f"unknown PII types {sorted(unknown)}; known are {', '.join(sorted(ENTITIES))}")
+        self.types = (named or PERSONAL) | own
         self._allow = frozenset(allow)
-        chosen = [(name, *DETECTORS[name]) for name in patterns.TRIGGERS if DETECTORS[name][0] in wanted]
-        self._detectors: list[tuple[str, Detector]] = [(kind, detector) for _, kind, detector in chosen]
-        triggers = [patterns.TRIGGERS[name] for name, _, _ in chosen]
-        self._triggers: Any = patterns.trigger_set(triggers)
-        self._gate: Any = patterns.trigger_set([*triggers, patterns.ESCAPED])
+        self._custom = custom if custom is not None and own else None
+        self._automata = _automata(named or PERSONAL)
 
     def suspect(self, data: bytes) -> bool:
         """Whether serialised JSON may hold anything to find: a sieve for whole messages, never wrong about "no".
 
         Characters that only `find` understands (full width, invisible) make it say "maybe".
         """
-        return self._gate.Match(data) is not None or (not data.isascii() and _foldable(data))
+        if self._automata.triggers.Match(data) is not None or foldable(data):
+            return True
+        return self._custom is not None and self._custom.suspect(data)
 
     def find(self, text: str, context: str = "") -> list[Match]:
         """Return the values in `text`, in order.
@@ -82,28 +104,24 @@ class PiiMatcher:
         Args:
             context: what stands before the text, such as the key of the member that holds it: evidence only.
         """
-        if len(text) < _SHORTEST:
+        if len(text) < _SHORTEST and self._custom is None:
             return []
-        whole = f"{context}: {text}" if context else text
-        lead = len(whole) - len(text)
-        index: list[int] | None = None
-        if "\\" in whole:
-            whole = _ESCAPES.sub("  ", whole)
-        if not whole.isascii() and _FOLDABLE.search(whole):
-            if _INVISIBLE.search(whole):
-                index = [at for at, char in enumerate(whole) if _FOLD.get(ord(char), 0) is not None]
-            whole = whole.translate(_FOLD)
-        data = whole.encode("utf-8", "surrogatepass")
-        fired = self._triggers.Match(data)
-        if fired is None:
+        seen = plain(text, _HUMP.sub(" ", context) if context and not context.islower() else context)
+        data = seen.data
+        spans: list[Span] = []
+        finders = self._automata.finders
+        for number in self._automata.triggers.Match(data) or ():
+            if number < len(finders):  # the last one is for `suspect`
+                spans += finders[number](data)
+        if self._custom is not None:
+            spans += self._custom.spans(data)
+        if not spans:
             return []
-        spans = [
-            (start, end, score, kind)
-            for number in fired
-            for kind, detect in (self._detectors[number],)
-            for start, end, score in detect(data)
-        ]
-        return self._matches(spans, data, text, lead, index) if spans else []
+        return [match for match in located(apart(spans), seen) if text[match.start : match.end] not in self._allow]
+
+    def for_tenant(self, tenant: str) -> PiiMatcher:
+        """Return this matcher; `PiiMatchers` knows tenants."""
+        return self
 
     def mask(self, text: str) -> str:
         """Return the text with every value replaced by its type, irreversibly: for logs and reasons."""
@@ -113,43 +131,41 @@ class PiiMatcher:
             at = match.end
         return "".join([*parts, text[at:]]) if parts else text
 
-    def _matches(
-        self, spans: list[tuple[int, int, float, str]], data: bytes, text: str, lead: int, index: list[int] | None
-    ) -> list[Match]:
-        found = []
-        position = offset = 0
-        ascii_only = data.isascii()
-        for start, end, score, kind in _apart(spans):
-            if not ascii_only:  # byte offsets to string offsets, in one pass over the text
-                first = offset + len(data[position:start].decode("utf-8", "surrogatepass"))
-                last = first + len(data[start:end].decode("utf-8", "surrogatepass"))
-                position, offset = end, last
-            else:
-                first, last = start, end
-            if index is not None:
-                first, last = index[first], index[last - 1] + 1
-            first, last = first - lead, last - lead
-            if first >= 0 and text[first:last] not in self._allow:
-                found.append(Match(kind, first, last, score))
-        return found
 
+class PiiMatchers:
+    """The matcher of each tenant: what the configuration says for everybody, and what it says for that tenant.
 
-def _foldable(data: bytes) -> bool:
-    return _FOLDABLE.search(data.decode("utf-8", "replace")) is not None
+    All tenants share the automata of the built-in types; a tenant without settings of its own has the common matcher.
 
+    Raises:
+        ConfigError: a file of recognisers, or a pattern in one, that cannot be used.
+        ValueError: an unknown type.
+    """
 
-def _apart(spans: list[tuple[int, int, float, str]]) -> list[tuple[int, int, float, str]]:
-    """Return the spans in order, each overlap settled for the surer and then the longer one."""
-    if len(spans) == 1:
-        return spans
-    spans.sort()
-    kept: list[tuple[int, int, float, str]] = []
-    for span in spans:
-        while kept and kept[-1][1] > span[0]:
-            last = kept[-1]
-            if (last[2], last[1] - last[0]) >= (span[2], span[1] - span[0]):
-                break
-            kept.pop()
-        else:
-            kept.append(span)
-    return kept
+    def __init__(self, guard: GuardConfig) -> None:
+        read: dict[Any, tuple[customs.Recogniser, ...]] = {}
+
+        def recognisers(config: RecognisersConfig, where: str) -> tuple[customs.Recogniser, ...]:
+            for path in config.files:
+                if path not in read:
+                    read[path] = customs.load(path)
+            own = [found for path in config.files for found in read[path]]
+            return (*own, *customs.denied(config.deny, f"{where}.deny"))
+
+        common = recognisers(guard.recognisers, "guard.recognisers")
+        allow = (*guard.pii_allow, *guard.recognisers.allow)
+        every = {tenant: recognisers(config, f"guard.tenants.{tenant}") for tenant, config in guard.tenants.items()}
+        defined = {found.type for group in (common, *every.values()) for found in group}
+        defined |= {canonical(name) for name in guard.deep.types}
+
+        def matcher(own: tuple[customs.Recogniser, ...], allowed: tuple[str, ...]) -> PiiMatcher:
+            return PiiMatcher(guard.pii_types, (*allow, *allowed), CustomMatcher((*common, *own)), defined)
+
+        self.common = matcher((), ())
+        self.own: Mapping[str, PiiMatcher] = {
+            tenant: matcher(found, guard.tenants[tenant].allow) for tenant, found in every.items()
+        }
+
+    def for_tenant(self, tenant: str) -> PiiMatcher:
+        """Return the matcher for what belongs to `tenant`."""
+        return self.own.get(tenant, self.common)

@@ -78,6 +78,11 @@ def card(digits: str) -> bool:
     return False
 
 
+def any_card(digits: str) -> bool:
+    """Whether `digits` may be a card of any issuer (ISO/IEC 7812-1), retired ranges included: length and Luhn digit."""
+    return 12 <= len(digits) <= 19 and digits[0] in "123456" and luhn(digits) and digits.count(digits[0]) != len(digits)
+
+
 def iban(compact: str) -> bool:
     """Whether `compact` (no separators) is an IBAN: its country's length and ISO 7064 mod 97-10."""
     upper = compact.upper()
@@ -103,6 +108,11 @@ def phone_length(digits: str) -> tuple[int, int]:
         if digits[:width] in _PHONE_DIGITS:
             return _PHONE_DIGITS[digits[:width]]
     return 9, 15
+
+
+def calling_code(digits: str) -> bool:
+    """Whether `digits` is one of the country calling codes that are known here."""
+    return digits in _PHONE_DIGITS
 
 
 def public_ipv4(text: str) -> bool:

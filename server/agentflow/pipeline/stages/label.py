@@ -6,15 +6,20 @@ It sets `call.labelled` (the arguments with each clear value replaced by its tok
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import ClassVar, Literal
 
 from agentflow.config_guard import GuardConfig
 from agentflow.guard import tokens
-from agentflow.guard.pii.matcher import PiiMatcher
+from agentflow.guard.deep.beside import LISTINGS, Deep
+from agentflow.guard.deep.tier import DeepTier
 from agentflow.guard.redaction import Tokeniser, serialised
+from agentflow.guard.spans import Matcher
 from agentflow.guard.vault import Vault
 from agentflow.guard.walk import leaves
 from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
+from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 
 
@@ -25,16 +30,38 @@ class Label:
     kind: ClassVar[Literal["validator", "mutator"]] = "mutator"
     directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
 
-    def __init__(self, matcher: PiiMatcher, vault: Vault, config: GuardConfig) -> None:
-        self._tokeniser = Tokeniser(matcher, vault, config.token_format)
+    own_timeout: ClassVar[bool] = True  # only the deep tier waits, and no longer than guard.deep.timeout
 
-    def __call__(self, call: Call, message: Message) -> Note:
+    def __init__(self, matcher: Matcher, vault: Vault, config: GuardConfig, tier: DeepTier | None = None) -> None:
+        self._tokeniser = Tokeniser(matcher, vault, config.token_format)
+        self._deep = Deep(matcher, tier, config)
+        self._vault, self._scope = vault, config.vault.scope
+
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Label a request, or merge what an answer in the middle of the call holds into `call.pii`.
+
+        Where `guard.deep.mode` is `always`, names, places and the like in tools' arguments are labelled too.
 
         Raises:
             VaultUnavailable: a value could not be given a token, so nobody may see the arguments.
+            DeepTierUnavailable: the deep tier was to look at them and could not.
         """
-        redaction = self._tokeniser.redact(call.principal.tenant, message.body, numbers=False)
+        if message.body and self._deep.wanted(False) and message.surface not in LISTINGS:
+            return self._deeply(call, message)
+        if self._vault.blocking and message.body:
+            return asyncio.to_thread(self._labelled, call, message, self._tokeniser)
+        return self._labelled(call, message, self._tokeniser)
+
+    async def _deeply(self, call: Call, message: Message) -> Note:
+        matcher = await self._deep.matcher(message.body)
+        tokeniser = self._tokeniser.seeing(matcher)
+        if self._vault.blocking:
+            return await asyncio.to_thread(self._labelled, call, message, tokeniser)
+        return self._labelled(call, message, tokeniser)
+
+    def _labelled(self, call: Call, message: Message, tokeniser: Tokeniser) -> Note:
+        scope = scope_of(call, self._scope)
+        redaction = tokeniser.redact(call.principal.tenant, message.body, numbers=False, scope=scope)
         if call.labelled is None and message.surface == call.surface:
             call.labelled = redaction.body
         if not message.body:

@@ -2,20 +2,29 @@
 
 It replaces each value by its token in whatever goes out: results and their structured twin, errors, prompts,
 resources, listings, progress, log messages, questions to the person. Without a decision every type is redacted.
+Where the decision's obligation `deep` says so (or `guard.deep.mode` is `always`), names, places and the like go too;
+listings, which describe tools and not people, are left out of that.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable
 from typing import Any, ClassVar, Literal
 
 from agentflow.config_guard import GuardConfig
-from agentflow.guard.pii.matcher import PiiMatcher
+from agentflow.guard.deep.beside import LISTINGS, Deep
+from agentflow.guard.deep.tier import DeepTier
 from agentflow.guard.redaction import Tokeniser
+from agentflow.guard.spans import Matcher
+from agentflow.guard.strategies import Strategies
 from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import Call, Direction, Message, Verdict
+from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stage import PASS, Note
 
 _EVERYTHING = ("*",)
+RECORDED = "record"  # the surface of what is only kept (`Pipeline.clean`)
 
 
 class Redact:
@@ -25,20 +34,45 @@ class Redact:
     kind: ClassVar[Literal["validator", "mutator"]] = "mutator"
     directions: ClassVar[frozenset[Direction]] = frozenset({Direction.OUTBOUND})
 
-    def __init__(self, matcher: PiiMatcher, vault: Vault, config: GuardConfig) -> None:
-        self._tokeniser = Tokeniser(matcher, vault, config.token_format)
+    own_timeout: ClassVar[bool] = True  # only the deep tier waits, and no longer than guard.deep.timeout
 
-    def __call__(self, call: Call, message: Message) -> Note:
+    def __init__(self, matcher: Matcher, vault: Vault, config: GuardConfig, tier: DeepTier | None = None) -> None:
+        self._tokeniser = Tokeniser(matcher, vault, config.token_format, Strategies(config.strategies))
+        # Nothing clear is recorded, whatever a client is shown.
+        self._recording = Tokeniser(matcher, vault, config.token_format)
+        self._deep = Deep(matcher, tier, config)
+        self._vault, self._scope = vault, config.vault.scope
+
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Replace values by tokens in `message.body`; count them in `call.redacted`.
 
         Raises:
             VaultUnavailable: a token could not be kept, so the message must not leave.
+            DeepTierUnavailable: the deep tier was to look at it and could not.
         """
+        demanded = call.decision is not None and call.decision.obligations.deep
+        if self._deep.wanted(demanded) and message.surface not in LISTINGS:
+            return self._deeply(call, message)
+        tokeniser = self._recording if message.surface == RECORDED else self._tokeniser
+        if self._vault.blocking:
+            return asyncio.to_thread(self._redacted, call, message, tokeniser)
+        return self._redacted(call, message, tokeniser)
+
+    async def _deeply(self, call: Call, message: Message) -> Note:
+        types = call.decision.obligations.redact if call.decision is not None else ()
+        matcher = await self._deep.matcher(message.body, types)
+        tokeniser = (self._recording if message.surface == RECORDED else self._tokeniser).seeing(matcher)
+        if self._vault.blocking:
+            return await asyncio.to_thread(self._redacted, call, message, tokeniser)
+        return self._redacted(call, message, tokeniser)
+
+    def _redacted(self, call: Call, message: Message, tokeniser: Tokeniser) -> Note:
         types = call.decision.obligations.redact if call.decision is not None else _EVERYTHING
         schema: Any = None
         if call.definition and "structuredContent" in message.body:
             schema = call.definition.get("outputSchema")
-        done = self._tokeniser.redact(call.principal.tenant, message.body, types, output_schema=schema)
+        scope = scope_of(call, self._scope)
+        done = tokeniser.redact(call.principal.tenant, message.body, types, output_schema=schema, scope=scope)
         if not done.counts:
             return PASS
         message.body = done.body

@@ -32,6 +32,7 @@ class Taint:
     def __call__(self, call: Call, message: Message) -> Note:
         """Add this message's labels to the call and its session."""
         labels = set()
+        call.clear = message.body
         if call.injection_score >= self._flag:
             labels.add(INJECTION)
         upstream = call.upstream
@@ -40,6 +41,8 @@ class Taint:
                 labels.add(UNTRUSTED)
             if upstream.sensitivity == "private":
                 labels.add(PRIVATE)
+            if call.flow is not None:  # what is made of such text is no cleaner
+                labels |= {label for part in call.flow.provenance if part.kind == "text" for label in part.labels}
         new = labels - call.taint
         if not new:
             return PASS

@@ -1,0 +1,144 @@
+# Tests of flow.rego.
+package agentflow_test
+
+import rego.v1
+
+flow_settings := over(settings, {
+	"toxic_flow": "off",
+	"flows": {
+		"requested": "deny", "exfiltration": "deny", "publication": "deny", "smuggling": "deny", "injection": "ask",
+		"incomplete": "ask",
+	},
+	"egress": {"allow": []},
+})
+
+facts(sink) := {"sink": sink, "destinations": [], "provenance": [], "carries": [], "incomplete": false}
+
+target(seen_in) := {
+	"path": "/arguments/to", "type": "email", "seen_in": seen_in, "requested": false, "sender": false,
+	"servers": ["web"],
+}
+
+tracing(found) := changed(question("agent", "web", "x", {}), {"call": {"flow": found}})
+
+private(document) := changed(document, {"session": {"taint": ["private"]}})
+
+flow_codes(document) := codes(answer_under(document, flow_settings))
+
+passes(document) if answer_under(document, flow_settings).allow == true
+
+test_a_call_with_nothing_suspicious_passes if passes(tracing(facts("send")))
+
+test_what_outsiders_asked_for_is_denied if {
+	asked := {"servers": ["web"], "match": "value", "strength": 1}
+	flow_codes(tracing(over(facts("change"), {"asked": asked}))) == {"flow_requested"}
+}
+
+test_a_plain_imperative_counts_where_much_is_at_stake if {
+	asked := {"servers": ["web"], "match": "words", "strength": 1}
+	flow_codes(tracing(over(facts("delete"), {"asked": asked}))) == {"flow_requested"}
+	passes(tracing(over(facts("write"), {"asked": asked})))
+	plainly := {"servers": ["web"], "match": "words", "strength": 2}
+	flow_codes(tracing(over(facts("write"), {"asked": plainly}))) == {"flow_requested"}
+}
+
+test_fetching_what_a_page_links_to_is_nothing if {
+	asked := {"servers": ["web"], "match": "value", "strength": 2}
+	passes(tracing(over(facts("http"), {"asked": asked})))
+}
+
+test_answering_the_sender_is_fine_even_if_asked if {
+	asked := {"servers": ["mail"], "match": "value", "strength": 2}
+	sender := over(target("private"), {"sender": true})
+	passes(private(tracing(over(facts("send"), {"asked": asked, "destinations": [sender]}))))
+}
+
+test_answering_with_what_other_servers_hold_is_not if {
+	asked := {"servers": ["mail"], "match": "value", "strength": 2}
+	sender := over(target("private"), {"sender": true})
+	document := tracing(over(facts("send"), {"asked": asked, "destinations": [sender], "carries": ["abroad", "private"]}))
+	flow_codes(private(document)) == {"flow_requested"}
+}
+
+test_private_content_may_not_go_where_outsiders_demanded if {
+	to := over(target("untrusted"), {"requested": true})
+	flow_codes(private(tracing(over(facts("send"), {"destinations": [to]})))) == {"flow_exfiltration"}
+	passes(tracing(over(facts("send"), {"destinations": [to]})))
+	passes(private(tracing(over(facts("read"), {"destinations": [to]}))))
+}
+
+test_a_plain_name_needs_something_that_is_carried if {
+	to := over(target("untrusted"), {"requested": true, "type": "name"})
+	passes(private(tracing(over(facts("send"), {"destinations": [to]}))))
+	carrying := over(facts("send"), {"destinations": [to], "carries": ["private"]})
+	flow_codes(private(tracing(carrying))) == {"flow_exfiltration"}
+}
+
+test_a_little_private_content_may_go_to_an_address_of_a_page if {
+	little := over(facts("send"), {"destinations": [target("untrusted")], "carries": ["elsewhere", "private"]})
+	passes(private(tracing(little)))
+	much_of_it := over(facts("send"), {"destinations": [target("untrusted")], "carries": ["bulk", "elsewhere", "private"]})
+	flow_codes(private(tracing(much_of_it))) == {"flow_exfiltration"}
+	encoded := over(facts("send"), {"destinations": [target("untrusted")], "carries": ["elsewhere", "encoded", "private"]})
+	flow_codes(private(tracing(encoded))) == {"flow_exfiltration"}
+}
+
+test_private_content_may_go_where_the_caller_says if {
+	all_fine(["none", "trusted", "private"])
+}
+
+all_fine(kinds) if {
+	fine := [kind | some kind in kinds; passes(private(tracing(over(facts("send"), {"destinations": [target(kind)], "carries": ["bulk", "private"]}))))]
+	count(fine) == count(kinds)
+}
+
+test_publishing_private_content_after_outsiders_is_denied if {
+	found := over(facts("post"), {"carries": ["abroad", "bulk", "outside", "private"]})
+	flow_codes(tracing(found)) == {"flow_publication"}
+	passes(tracing(over(found, {"carries": ["abroad", "bulk", "private"]})))
+	passes(tracing(over(found, {"destinations": [target("none")]})))
+}
+
+test_addresses_carry_no_private_content if {
+	flow_codes(tracing(over(facts("http"), {"carries": ["smuggled"]}))) == {"flow_smuggling"}
+}
+
+test_a_session_with_injected_instructions_asks_before_it_acts if {
+	document := changed(tracing(facts("pay")), {"session": {"taint": ["injection"]}})
+	decision := answer_under(document, flow_settings)
+	decision.allow == true
+	decision.obligations.approval.ttl == 300
+	reading := changed(tracing(facts("read")), {"session": {"taint": ["injection"]}})
+	quiet := answer_under(reading, flow_settings)
+	quiet.obligations.approval == null
+}
+
+test_what_is_not_remembered_whole_asks if {
+	found := over(facts("send"), {"incomplete": true, "carries": ["abroad", "bulk", "private"]})
+	decision := answer_under(tracing(found), flow_settings)
+	decision.allow == true
+	decision.obligations.approval.ttl == 300
+}
+
+test_each_rule_can_be_switched_off if {
+	off := changed(flow_settings, {"flows": {"smuggling": "allow"}})
+	decision := answer_under(tracing(over(facts("http"), {"carries": ["smuggled"]})), off)
+	decision.allow == true
+}
+
+test_only_hosts_on_the_list_may_be_named if {
+	listed := over(flow_settings, {"egress": {"allow": ["acme.example"]}})
+	inside := over(facts("http"), {"hosts": ["acme.example", "docs.acme.example"]})
+	within := answer_under(tracing(inside), listed)
+	within.allow == true
+	outside := over(facts("http"), {"hosts": ["notacme.example"]})
+	without := answer_under(tracing(outside), listed)
+	codes(without) == {"egress"}
+	free := answer_under(tracing(outside), flow_settings)
+	free.allow == true
+}
+
+test_a_listing_knows_of_no_flow if {
+	document := tracing(over(facts("http"), {"carries": ["smuggled"]}))
+	passes(changed(document, {"call": {"phase": "list"}}))
+}

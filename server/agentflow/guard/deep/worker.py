@@ -1,0 +1,79 @@
+"""The process in which Presidio and the entity model run, started by `process.py`.
+
+It promises to answer every frame with exactly one frame, to die when its parent does, and never to open a network
+connection: an audit hook (PEP 578, cannot be removed) refuses to connect, bind or resolve names.
+
+Frames, both ways: one byte of kind, four bytes of length (big endian), then the body as JSON.
+`L` loads `{"engine", "model", "language", "patterns", "recognisers"}` and answers `R`, or `E` with what is missing.
+`Q` analyses `[[text, label], …]` and answers `V`: for each text `[[type, start, end, score], …]`, or `E`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import sys
+import traceback
+from typing import Any
+
+_HEADER = struct.Struct(">cI")
+_REFUSED = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
+
+
+def _offline(event: str, arguments: tuple[Any, ...]) -> None:
+    if event not in _REFUSED:
+        return
+    if event in ("socket.connect", "socket.bind") and isinstance(arguments[-1], str | bytes):
+        return  # a socket of the file system
+    raise PermissionError("the deep tier's worker has no network access")
+
+
+def _read(count: int) -> bytes:
+    parts: list[bytes] = []
+    while count:
+        part = os.read(0, count)
+        if not part:
+            sys.exit(0)  # the parent is gone
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+def _write(descriptor: int, kind: bytes, body: bytes) -> None:
+    view = memoryview(_HEADER.pack(kind, len(body)) + body)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _answer(kind: bytes, body: bytes, state: dict[str, Any]) -> tuple[bytes, bytes]:
+    from agentflow.guard.deep.engines import EngineMissing, build
+
+    try:
+        if kind == b"L":
+            state["analyser"] = build(**json.loads(body))
+            return b"R", b""
+        found = state["analyser"].find([(text, label) for text, label in json.loads(body)])
+        return b"V", json.dumps(found).encode()
+    except EngineMissing as error:
+        return b"E", str(error).encode("utf-8", "replace")
+    except Exception as error:
+        traceback.print_exc(limit=20)
+        # Not the error's text: it may hold what was analysed.
+        return b"E", f"{type(error).__name__} in the deep tier".encode()
+
+
+def main() -> None:
+    """Serve frames until the parent closes the pipe."""
+    sys.addaudithook(_offline)
+    sys.path.insert(0, sys.argv[1])
+    answers = os.dup(1)
+    os.dup2(2, 1)  # whatever a library prints must not get between the frames
+    state: dict[str, Any] = {}
+    while True:
+        kind, length = _HEADER.unpack(_read(_HEADER.size))
+        _write(answers, *_answer(kind, _read(length), state))
+
+
+if __name__ == "__main__":
+    main()

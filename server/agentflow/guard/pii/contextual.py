@@ -1,0 +1,279 @@
+"""Values that a word points at: `tables/` turned into one look for words and short looks behind them.
+
+It promises work linear in the text: the words are found in one pass, and behind each of them at most 96 bytes are
+read, by patterns whose repetitions are bounded. A value counts where it begins within 48 bytes after its word, in
+the same value, line or sentence; a word that is the key of a member points into that member only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any, Final
+
+from agentflow.guard.pii.columns import cells
+from agentflow.guard.pii.patterns import compile_
+from agentflow.guard.pii.rule import Rule
+
+Span = tuple[int, int, float, str]
+
+_NEAR: Final = 48
+_REACH: Final = 96
+_MOST_IN_A_LIST: Final = 200
+_SHORT: Final = 7
+_ATTEMPTS: Final = 4
+_MOST_HEADS: Final = 256
+_NOT_PLAIN: Final = bytes(set(range(256)) - set(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
+_NOT_IN_KEYS: Final = bytes(set(range(128)) - set(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#'/"))
+_ALNUM: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+
+# What may stand between a word and the sign that makes it a label: `account` … ` no.`, `s`, `_number`.
+_SUFFIX: Final = re.compile(
+    rb"(?i)(?:[ _.\-]{0,2}(?:numbers?|num|nos?|nr|nbr|(?P<id>ids?)|code|value|field|details|s?nummer|#|"
+    rb"n\xc2[\xba\xb0])(?![a-z])\.?|"
+    rb"(?:s|es|n|en|er)(?![a-z])){0,3}"
+)
+_LABEL: Final = re.compile(
+    rb"(?:\s?\([^()\n]{1,24}\))?[.)]?[\\\"'`*]{0,4}"
+    rb"(?:\s{0,4}</[a-z]{1,8}>\s{0,6}<[a-z]{1,8}[^<>]{0,40}>\s{0,4}|"
+    rb"[ \t]{0,4}(?:=>|:=|[:=|>\t#])|\s(?:is|are|was|ist|es|est) )"
+)
+_QUOTED: Final = re.compile(rb"\s{0,4}(\\{0,3}[\"'])")
+_NEXT_LABEL: Final = re.compile(rb"[,;&|\t\s][ \"'\\]{0,4}[A-Za-z_][\w.\-]{1,24}[\"'\\]{0,3}[:=]|[&|\t]")
+_SENTENCE: Final = re.compile(rb"\n|[.!?]\s+(?!It\b|It's|Mine\b|Here\b|This is)[A-Z]|[;&|\t]")
+_TOKEN: Final = re.compile(rb"(?i)[a-z_]{0,24}_[0-9a-f]{8}")
+_DIGIT: Final = re.compile(rb"\d")
+_FARTHEST: Final = 160  # to the first digit of a value, from the end of its word
+_BETWEEN: Final = re.compile(rb"[\s,;/\"'\\]{1,8}(?:(?:and|or|und|oder|et|ou|y|e|o|en|och)[\s\"']{1,3})?")
+
+
+class Contextual:
+    """Finds the values of `rules` by the words that point at them.
+
+    Attributes:
+        trigger: pattern (RE2, bytes) that occurs wherever there is something to find.
+    """
+
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        self._pointed: dict[bytes, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
+        words: set[str] = set()
+        for rule in rules:
+            for names, place in ((rule.words, 0), (rule.labels, 1)):
+                for name in names:
+                    words.add(name)
+                    self._add(_key(name.encode()), rule, place)
+        for word in words:  # `passport number` is a passport as well
+            parts = word.split()
+            for count in range(1, len(parts)):
+                wider = self._pointed.get(_key(" ".join(parts[:count]).encode()), ((), ()))
+                for place in (0, 1):
+                    for rule in wider[place]:
+                        self._add(_key(word.encode()), rule, place)
+        self.trigger = b"|".join(_spelled(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+        self._words: Any = None
+        self._heads: dict[bytes, tuple[Rule, ...]] = {}
+
+    def _add(self, key: bytes, rule: Rule, place: int) -> None:
+        entry = self._pointed.get(key, ((), ()))
+        if rule not in entry[place]:
+            entry = (entry[0] + (rule,), entry[1]) if place == 0 else (entry[0], entry[1] + (rule,))
+        self._pointed[key] = entry
+
+    def spans(self, data: bytes) -> Iterator[Span]:
+        """Yield what the words of `data` point at; spans may overlap."""
+        if self._words is None:
+            self._words = compile_(self.trigger)
+        if b"\n" in data:
+            for head, start, end in cells(data, lambda head: bool(self._under(head))):
+                yield from _values(data, start, end, self._under(head), False)
+        digit = -1
+        for match in self._words.finditer(data):
+            start, end = match.span()
+            if digit < end:  # what a word points at has a digit
+                following = _DIGIT.search(data, end)
+                if following is None:
+                    return
+                digit = following.start()
+            if digit - end > _FARTHEST:
+                continue
+            entry = self._entry(data, start, end)
+            if entry is None or _TOKEN.match(data, entry[2]):
+                continue
+            begin, limit, labelled, many = _region(data, entry[2])
+            rules = entry[0] + entry[1] if labelled else entry[0]
+            if limit - begin >= 4 and rules:
+                yield from _values(data, begin, limit, rules, many)
+
+    def _under(self, head: bytes) -> tuple[Rule, ...]:
+        """The rules for the cells under a head; the last word of the head decides."""
+        rules = self._heads.get(head)
+        if rules is None:
+            rules = ()
+            for match in self._words.finditer(head):
+                entry = self._entry(head, *match.span())
+                rules = entry[0] + entry[1] if entry else rules
+            self._heads[head] = rules
+            if len(self._heads) > _MOST_HEADS:
+                self._heads.clear()
+        return rules
+
+    def _entry(self, data: bytes, start: int, end: int) -> tuple[tuple[Rule, ...], tuple[Rule, ...], int] | None:
+        """The rules of a word and where it ends; an edge in its pattern may have taken a neighbouring letter."""
+        for first, last in ((start, end), (start, end - 1), (start + 1, end), (start + 1, end - 1)):
+            entry = self._pointed.get(_key(data[first:last]))
+            if entry is not None:
+                return (*entry, last)
+        return None
+
+
+def _key(word: bytes) -> bytes:
+    return word.translate(None, _NOT_IN_KEYS).lower()
+
+
+def _spelled(word: str) -> bytes:
+    """The pattern of a word: parts joined anyhow, short words only whole."""
+    joint = rb"[ _.\-]{0,2}"
+    parts = [re.escape(part).encode() for part in word.split()]
+    pattern = b"(?i:" + joint.join(parts).replace(b"'", rb"(?:'|\xe2\x80\x99)?") + b")"
+    if len(word.replace(" ", "")) >= _SHORT or not word.isascii():
+        return pattern
+    left = rb"(?:\b|_)" if word[0].isalnum() else b""
+    right = rb"(?:\b|_)" if word[-1].isalnum() else b""
+    spelled = left + pattern + right
+    if word.isalpha():  # `customerSin`, `customerSIN`, `sinNumber`
+        name = word.encode()
+        title, upper = name.title(), name.upper()
+        spelled += rb"|[a-z](?:" + title + rb"|" + upper + rb")(?:\b|_)|[a-z]" + title + rb"[A-Z]|\b" + name + rb"[A-Z]"
+    return spelled
+
+
+def _region(data: bytes, end: int) -> tuple[int, int, bool, bool]:
+    """Where the value a word points at may stand: first and last byte, whether the word is a label, many values."""
+    suffix = _SUFFIX.match(data, end)
+    begin = suffix.end() if suffix else end
+    if begin < len(data) and (data[begin] in _ALNUM or data[begin] == 95):  # `passport_scan`, `plates`
+        return begin, begin, False, False
+    label = _LABEL.match(data, begin)
+    if label is None:
+        limit = min(begin + _REACH, len(data))
+        stop = _SENTENCE.search(data, begin, limit)
+        return begin, stop.start() if stop else limit, False, False
+    begin = label.end()
+    named = suffix is None or suffix["id"] is None  # `phone_id` is no phone
+    if data[begin : begin + 8].lstrip()[:1] in (b"[", b"{"):
+        limit = min(begin + _MOST_IN_A_LIST, len(data))
+        stop_at = data.find(b"]", begin, limit)
+        return begin, stop_at if stop_at >= 0 else limit, named, True
+    quote = _QUOTED.match(data, begin)
+    if quote is not None:
+        begin = quote.end()
+        limit = min(begin + _REACH, len(data))
+        closing = data.find(quote[1][-1:], begin, limit)
+        return begin, closing if closing >= 0 else limit, named, False
+    while begin < len(data) and data[begin] in b" \t\r\n*":
+        begin += 1
+        if begin - label.end() > 6:
+            break
+    limit = min(begin + _REACH, len(data))
+    line = data.find(b"\n", begin, limit)
+    limit = line if line >= 0 else limit
+    stop = _NEXT_LABEL.search(data, begin, limit)
+    return begin, stop.start() if stop else limit, named, False
+
+
+def _values(data: bytes, begin: int, limit: int, rules: tuple[Rule, ...], many: bool) -> Iterator[Span]:
+    best: tuple[int, float, int] | None = None
+    chosen: Rule | None = None
+    for rule in rules:
+        found = _first(data, begin, limit, rule)
+        if found is not None:
+            rank = (found[0], -rule.confidence, -found[1])
+            if best is None or rank < best:
+                best, chosen = rank, rule
+    if best is None or chosen is None:
+        return
+    start, end = best[0], -best[2]
+    score = chosen.confidence
+    while True:
+        yield start, end, score, chosen.type
+        between = _BETWEEN.match(data, end, limit)
+        more = _first(data, between.end(), limit, chosen) if between else None
+        if between is None or more is None or (more[0] != between.end() and not many):
+            return
+        start, end = more
+
+
+def _first(data: bytes, begin: int, limit: int, rule: Rule) -> tuple[int, int] | None:
+    """The first place from `begin` on where the rule holds, if it is near."""
+    pattern = _compiled(rule.shape)
+    position = begin
+    for _ in range(_ATTEMPTS):
+        match = pattern.search(data, position, limit)
+        if match is None or match.start() - begin > _NEAR:
+            return None
+        start, end = match.span()
+        if alone(data, start, end) and holds(rule, data[start:end]):
+            return start, end
+        position = start + 1
+    return None
+
+
+@cache
+def _compiled(shape: str) -> re.Pattern[bytes]:
+    """Patterns of a few bounded repetitions, run on windows of at most 96 bytes: compiled when first needed.
+
+    Where a value may hold spaces its letters are capitals, lest it take the word before it (`to 51186462`).
+    """
+    letters = b"" if " " in shape else b"(?i)"
+    return re.compile(letters + rb"(?<![A-Za-z0-9_])(?:" + shape.encode() + rb")(?![A-Za-z0-9_]|[-/@.][A-Za-z0-9])")
+
+
+def holds(rule: Rule, value: bytes) -> bool:
+    """Whether the rule's check accepts the value."""
+    if rule.check is None:
+        return True
+    if rule.raw:
+        return rule.check(value.decode("ascii", "replace"))
+    return rule.check(value.translate(None, _NOT_PLAIN).decode("ascii").upper())
+
+
+def whole_characters(data: bytes, start: int, end: int) -> bool:
+    """Whether a span of UTF-8 does not cut a character."""
+    return data[start] & 0xC0 != 0x80 and (end == len(data) or data[end] & 0xC0 != 0x80)
+
+
+def alone(data: bytes, start: int, end: int) -> bool:
+    """Whether a span is not part of a longer word, number, path or identifier."""
+    if not whole_characters(data, start, end):
+        return False
+    if start and data[start - 1] in b"-./@_+" and start > 1 and data[start - 2] in _ALNUM:
+        return False
+    if start and data[start - 1] in _ALNUM:
+        return False
+    if end < len(data):
+        after = data[end]
+        if after in _ALNUM or after == 95:
+            return False
+        if after in b"-/@." and end + 1 < len(data) and data[end + 1] in _ALNUM:
+            return False
+    return True
+
+
+class Unmistakable:
+    """Finds the values of one rule by their form alone."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.trigger = rb"\b(?:" + rule.sure.encode() + rb")"
+        self._rule = rule
+        self._pattern: Any = None
+
+    def spans(self, data: bytes) -> Iterator[Span]:
+        """Yield what has the form and passes the check."""
+        if self._pattern is None:
+            self._pattern = compile_(self.trigger)
+        rule = self._rule
+        for match in self._pattern.finditer(data):
+            start, end = match.span()
+            if alone(data, start, end) and holds(rule, data[start:end]):
+                yield start, end, rule.confidence - 0.01, rule.type

@@ -1,0 +1,1 @@
+"""Definitions of tools, prompts and resources: remembered as they were first seen or approved, compared ever after."""

@@ -1,0 +1,85 @@
+"""Everything of a message that a model reads, as (path, text): what the injection detectors are given.
+
+It promises: each key, value, address and text file of a body once, in order; what is inside a string that holds
+JSON; and what stands in several places, run together, since an attack may be spread over fields or blocks.
+A path is a JSON pointer (RFC 6901); `<pointer>#key` is the member's own name, `<pointer>#/a` the member `a` of the
+JSON that is in the string there, and `<pointer>#joined` the texts below it, joined by blanks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from agentflow.guard.injection import Detector, Screening
+from agentflow.guard.walk import JSON, Kind, Leaf, leaves, strings
+
+KEY: Final = "#key"
+JOINED: Final = "#joined"
+_BLOCKS: Final = ("content", "contents", "messages")
+_JOINED_FROM, _JOINED_TO = 2, 200  # strings of which one text is made
+_LONGEST_JOINED: Final = 20_000  # characters; what is longer has room for a whole attack in one place
+
+
+def path_of(leaf: Leaf) -> str:
+    """The path of a leaf, by which findings in it are known."""
+    return leaf.pointer + KEY if leaf.kind is Kind.KEY else leaf.pointer
+
+
+def screened(detector: Detector, body: JSON) -> tuple[Screening, dict[str, str]]:
+    """Screen a message as a whole; return what was found and every text that was read, by path.
+
+    What the texts say together counts where they say more than each of them alone.
+    """
+    found = [leaf for leaf in leaves(body, files=True) if isinstance(leaf.value, str)]
+    single = [(path_of(leaf), str(leaf.value)) for leaf in found]
+    single += [pair for path, text in single if "\\" in text for pair in _unpacked(path, text)]
+    screening = detector.score_many(single)
+    for path, text in _together(body, found):
+        if not detector.clean(text) and (joint := detector.score(text, path)).score > screening.score:
+            overt = max(joint.overt, screening.overt)
+            screening = Screening(joint.score, (*joint.findings, *screening.findings), overt)
+            single.append((path, text))
+    return screening, dict(single)
+
+
+def _unpacked(path: str, text: str) -> Iterator[tuple[str, str]]:
+    for place, value in list(strings({"": text}))[1:]:
+        yield path + place[1:], value
+
+
+def _together(body: JSON, found: Sequence[Leaf]) -> Iterator[tuple[str, str]]:
+    """Adjacent blocks, and the values of structured content, as one text each."""
+    for key in _BLOCKS:
+        blocks = body.get(key)
+        if isinstance(blocks, list) and len(blocks) > 1:
+            said = [text for block in blocks if (text := _text_of(block))]
+            if len(said) > 1:
+                yield f"/{key}{JOINED}", " ".join(said)
+    values = [str(leaf.value) for leaf in found if leaf.kind is Kind.VALUE and leaf.path[0] == "structuredContent"]
+    if _JOINED_FROM <= len(values) <= _JOINED_TO and sum(map(len, values)) <= _LONGEST_JOINED:
+        yield f"/structuredContent{JOINED}", " ".join(values)
+
+
+def _text_of(block: Any) -> str:
+    if not isinstance(block, dict):
+        return ""
+    inner = block.get("content")
+    text = inner.get("text") if isinstance(inner, dict) else block.get("text")
+    return text if isinstance(text, str) else ""
+
+
+def every_string(item: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every key and string of a definition, control fields too: a model is shown all of it. Iterative."""
+    stack = [(path, item)]
+    while stack:
+        here, value = stack.pop()
+        if isinstance(value, str):
+            yield here, value
+        elif isinstance(value, dict):
+            for key, inner in value.items():
+                place = f"{here}/{key.replace('~', '~0').replace('/', '~1')}"
+                yield place, key
+                stack.append((place, inner))
+        elif isinstance(value, list):
+            stack.extend((f"{here}/{index}", inner) for index, inner in enumerate(value))

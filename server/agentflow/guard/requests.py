@@ -1,0 +1,143 @@
+"""What a text asks its reader to do: sentences that order, ask or urge, found by their form.
+
+This is no detector of attacks: instructions to people, advertisements and bills ask for things too, and nothing is
+refused because a text asks. It is remembered, and compared with what the agent does next (`guard/trace.py`).
+
+It promises linear time, and that a sentence which merely says how to reach somebody ("write to us at …") is none.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, NamedTuple
+
+import re2
+
+_VERBS: Final = (
+    "accept|access|acknowledge|activate|add|address|adjust|allocate|allow|alter|analy[sz]e|answer|append|apply|"
+    "approve|archive|arm|arrange|ask|assign|attach|audit|authori[sz]e|ban|block|blacklist|book|boost|bring|"
+    "broadcast|browse|buy|bypass|call|cancel|capture|change|charge|check|choose|clear|click|close|collect|commit|"
+    "compile|complete|compress|conduct|configure|confirm|connect|convert|copy|create|credit|deactivate|debit|"
+    "decode|decrypt|delete|deliver|deploy|deposit|describe|detach|disable|disarm|disclose|disconnect|dispatch|"
+    "display|distribute|donate|download|drop|dump|edit|eject|elevate|e-?mail|embed|enable|encode|encrypt|enrol+|"
+    "ensure|enter|erase|escalate|execute|export|expose|extract|fetch|fill|find|flag|follow|force|forward|gather|"
+    "generate|get|give|go|grant|guide|hand|hide|import|include|increase|initiate|inject|insert|install|invite|"
+    "issue|join|keep|kick|kill|launch|leak|leave|let|like|link|list|load|lock|log|look|lower|mail|make|mark|"
+    "merge|message|migrate|mirror|modify|move|mute|navigate|note|notify|obtain|open|order|overwrite|paste|pause|"
+    "pay|perform|permit|pick|ping|place|play|point|post|prepare|print|proceed|process|promote|provide|publish|"
+    "pull|purchase|push|put|quote|raise|rate|react|read|rebook|reboot|recommend|record|redeem|redirect|reduce|"
+    "refund|register|reinstall|release|relay|remit|remove|rename|render|renew|repeat|replace|reply|report|"
+    "request|reroute|reschedule|reserve|reset|resolve|respond|restart|restore|retrieve|return|reveal|reverse|"
+    "review|revoke|roll|rotate|route|run|save|say|scan|schedule|search|select|sell|send|set|settle|share|ship|"
+    "shut|sign|sort|spend|spin|start|stop|store|stream|submit|subscribe|summari[sz]e|suspend|swap|switch|sync|"
+    "take|tell|terminate|test|text|tip|trade|transcribe|transfer|translate|transmit|trigger|trust|try|turn|tweet|"
+    "unblock|uninstall|unlock|unmute|unsubscribe|update|upgrade|upload|use|verify|view|visit|vote|whitelist|wipe|"
+    "wire|withdraw|write|zip|scale|resize|patch|roll back|provision|flash|mount|unmount|format|announce|hang|cut|"
+    # German, French, Spanish
+    "sende[nt]?|schick(?:e|en|t)?|überweise[nt]?|lösche[nt]?|öffne[nt]?|teile[nt]?|leite[nt]?|"
+    "envoyez|envoie|transférez|supprimez|partagez|ouvrez|virez|"
+    "env[ií]a(?:r|los|las)?|transfiere|borra|elimina|comparte|abre|reenv[ií]a"
+)
+_OPTIONS: Final = re2.Options()
+_OPTIONS.log_errors = False
+
+
+def _compiled(pattern: str) -> Any:
+    return re2.compile(pattern, _OPTIONS)
+
+
+# Where sentences end; each ending becomes as many line feeds, so that offsets stay.
+_ENDS: Final = tuple(
+    (end, end[0] + "\n" if end[0] in ".!?;" else "\n" * len(end))
+    for end in (". ", "! ", "? ", "; ", "': '", '": "', "', '", '", "', "'}", '"}', "': \"", "|", "\\n", "{", "}", "\r")
+)
+_TAG: Final = re.compile(r"</?[a-z][a-z0-9]*(?:\s[^>]{0,200})?/?>")
+_PLAINLY: Final = (
+    r"(?:please|kindly|pls|bitte|(?:can|could|would|will) you|you (?:must|should|need to|have to|are required to)|"
+    r"make sure (?:to|that you|you)|be sure to|remember to|i(?:'d| would) like you to|"
+    r"(?:i|we) (?:want|need|ask) you to)"
+)
+_LEAD: Final = (
+    r"(?:(?:please|pls|kindly|also|then|first|next|finally|now|and|so|but|hey|hi|hello|ok|okay|important|urgent|"
+    r"note|todo|attention|action required|reminder|step \d+|system|assistant|agent|ai|bot|bitte|por favor|"
+    r"s'il vous plaît|before (?:you )?\w+ing|after \w+ing|immediately|just|simply|always|automatically|"
+    r"as an? (?:\w+ )?(?:workaround|fix|step|favou?r|reminder)|afterwards?|later|additionally|furthermore|meanwhile|"
+    r"(?:to|for) [a-z ]{3,40},|(?:if|when|once|while) [^,.\n]{3,60},|"
+    r"[a-z_ ]{1,24}:|[-*•#>\d.)]+)[ \t,:!.-]*)*"
+)
+_YOU: Final = (
+    r"(?:(?:can|could|would|will) you|you (?:must|should|need to|have to|can|may|are required to)|let'?s|let us|"
+    r"make sure (?:to|that you|you)|be sure to|remember to|don'?t forget to|"
+    r"i(?:'d| would) like you to|(?:i|we) (?:want|need|ask) you to|(?:it is|is) (?:required|necessary|important) to|"
+    r"(?:must|should|need to|has to|have to)|(?:your|the) (?:task|job) is to)"
+)
+_ASKING: Final = _compiled(
+    rf"(?m)^[ \t\"'`*_#>•([-]*{_LEAD}(?:{_YOU}[ \t]+)?(?:\w+ly[ \t]+|please[ \t]+|also[ \t]+)?"
+    rf"(?:{_VERBS})[ \t]+[^ \t\n:=]"
+    rf"|\b{_PLAINLY}[,:]?[ \t]+\w+"
+    rf"|(?:\b(?:then|and|{_YOU})[ \t]+(?:\w+ly[ \t]+|also[ \t]+)?|[,:][ \t]*(?:and[ \t]+|then[ \t]+|please[ \t]+)?)"
+    rf"(?:{_VERBS})[ \t]+[^ \t\n:=]"
+    r"|\b(?:must|should|shall|need(?:s)? to|ha(?:s|ve) to|(?:is|are) to|want(?:s)?|required to) be "
+    r"\w+(?:ed|nt|de|id|wn)\b"
+)
+_STRONG: Final = _compiled(
+    r"\b(?:please|kindly|my|mine|me|you (?:must|should|need to|have to)|can you|could you|would you|make sure|be sure|"
+    r"immediately|urgent|important|ignore|instead|before (?:you|doing|continuing|answering|proceeding)|"
+    r"assistant|agent|ai|the user|user's|users'|without (?:asking|telling|mentioning|confirm\w*)|"
+    r"do not (?:tell|mention|ask|inform)|don't (?:tell|mention|ask)|first|then|let's|"
+    r"your (?:task|instructions?|tools?)|"
+    r"bitte|por favor)\b"
+)
+# How to reach somebody: no deed is asked of the reader but to get in touch.
+_CONTACT: Final = _compiled(
+    r"(?:^|[,:;?!)]\s*|\b(?:please|kindly|can|may|must|should|or|to|you|simply|just|then|and)\s+)"
+    r"(?:contact|reach(?: out to)?|call|write(?: to)?|visit|e-?mail|mail|message|text|phone|reply|rsvp|see|find us|"
+    r"send (?:an? )?(?:e-?mail|message|mail|inquiry|enquiry|cv|resume|application|bug reports?|feedback|questions?|"
+    r"patches))"
+    r"\s*(?:us|me|our \w+(?: \w+)?|the (?:team|office|organi[sz]ers?|authors?|maintainers?|support|sales|help ?desk|"
+    r"front desk|editors?|staff))?\s*(?:at|on|via|to|by e-?mail(?: at| to)?)?[:\s]+[<(]*"
+    r"(?:https?://|www\.|[\w.+-]*[@_/\d])"
+)
+
+
+# What is moved, not who is reached.
+_MOVES: Final = _compiled(
+    r"\b(?:send|forward|share|transfer|upload|post|e-?mail|mail|submit|export|copy|give|pay|wire|deliver|report)\b"
+    r"(?: out| over)? (?:[\w' -]{0,40} )?"
+    r"(?:my|his|her|their|our|all|the|this|that|these|those|any|every|them|it|everything|"
+    r"a (?:copy|list|summary)|an? \w+ (?:of|with))\b"
+    r"|\b(?:forward|share|export|upload|transfer) your\b"
+)
+
+
+_SHORTEST: Final = 12  # characters of a sentence
+_LONGEST: Final = 500  # characters before and after what asks
+
+
+class Request(NamedTuple):
+    """A sentence that asks: `text[start:end]`, and how plainly (1 imperative, 2 addressed or in the user's name)."""
+
+    start: int
+    end: int
+    strength: int
+
+
+def requests(text: str) -> list[Request]:
+    """Return the sentences of `text` (lower case, plain) that ask for something, in order."""
+    for end, instead in _ENDS:
+        text = text.replace(end, instead)
+    if "<" in text:
+        text = _TAG.sub(lambda tag: "\n" * len(tag[0]), text)
+    found: list[Request] = []
+    done = 0
+    for match in _ASKING.finditer(text):
+        place = match.end() - 1
+        if place < done:
+            continue
+        start = max(text.rfind("\n", 0, place) + 1, done, place - _LONGEST)
+        stop = text.find("\n", place)
+        done = stop = min(stop if stop >= 0 else len(text), start + 2 * _LONGEST)
+        sentence = text[start:stop]
+        if stop - start >= _SHORTEST and (not _CONTACT.search(sentence) or _MOVES.search(sentence)):
+            found.append(Request(start, stop, 2 if _STRONG.search(sentence) else 1))
+    return found

@@ -1,0 +1,339 @@
+"""What one conversation has read, in a form that later arguments can be compared with.
+
+A `Trace` remembers of every result its identifying values, shingles of its text, who sent it, and, of what outsiders
+wrote, the sentences that ask for something. `guard/compare.py` holds the arguments of a call against it.
+
+It keeps hashes only, never text; it is bounded (`MAX_*`), and says `incomplete` once it had to leave something out.
+What the caller named before any result did is the caller's own, whoever repeats it later. It refuses nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from agentflow.guard.requests import requests
+from agentflow.guard.sinks import NOUN_OF, ROLE_OF
+from agentflow.guard.values import (
+    decoded,
+    hashed,
+    identifying,
+    names,
+    pieces,
+    plain,
+    shingles,
+    stemmed,
+    urls,
+    values,
+    words,
+)
+
+JSON = dict[str, Any]
+
+# Bits of what is known of a value.
+UNTRUSTED, PRIVATE, TRUSTED, OWN, REQUESTED, SENDER = 1, 2, 4, 8, 16, 32
+
+MAX_VALUES: Final = 3072
+MAX_SHINGLES: Final = 3072
+MAX_ASKS: Final = 96
+MAX_SOURCES: Final = 64
+_MAX_TEXT: Final = 200_000  # characters of one message
+_SHINGLES_EACH: Final = 512  # of one message; longer ones are sampled
+_NEAR: Final = 160  # characters after a request in which a value belongs to it
+# Verbs in the forms they take: `share`, `shares`, `shared`, `sharing`.
+_ROLE_OF_FORM: Final = {
+    form: role
+    for verb, role in (NOUN_OF | ROLE_OF).items()
+    for form in (verb, f"{verb}s", f"{verb}ed", f"{verb}d", f"{verb}ing", f"{verb[:-1]}ing", f"{verb}{verb[-1]}ed")
+}
+ME: Final = "\0me"  # among the words of a request that speaks of its writer
+_OF_WRITER: Final = re.compile(r"\b(?:me|us)\b")
+_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]*")
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})*")
+_FROM: Final = (
+    "from",
+    "sender",
+    "reply_to",
+    "reply-to",
+    "replyto",
+    "author",
+    "sender_email",
+    "from_email",
+    "organizer",
+)
+_PROTOCOL: Final = frozenset(
+    {"type", "mimeType", "_meta", "isError", "resultType", "annotations", "role", "nextCursor"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a message came from.
+
+    Attributes:
+        server: the upstream, "" for the caller.
+        others: outsiders may have written it, whoever runs the server.
+    """
+
+    server: str
+    trusted: bool
+    private: bool
+    others: bool
+
+    @property
+    def bits(self) -> int:
+        """What is known of a value that it shows."""
+        if not self.server:
+            return OWN
+        bits = UNTRUSTED if self.others or not self.trusted else TRUSTED
+        return bits | PRIVATE if self.private else bits
+
+
+CALLER: Final = Source("", trusted=True, private=False, others=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One request in outsiders' text.
+
+    Attributes:
+        strength: how plainly it asks (`guard/requests.py`).
+        roles: the deeds it names, as roles of tools.
+        stems: hashes of its words.
+        place: hashes of what the call that fetched it named: where outsiders can write, they can mostly read.
+    """
+
+    strength: int
+    roles: frozenset[str]
+    stems: frozenset[int]
+    place: frozenset[int] = frozenset()
+
+
+@dataclass(slots=True)
+class Delta:
+    """What one message added to a trace: what is stored, and what other replicas read."""
+
+    source: Source
+    values: dict[int, int] = field(default_factory=dict)  # hash → bits
+    shingles: list[int] = field(default_factory=list)
+    asks: list[Ask] = field(default_factory=list)
+    incomplete: bool = False
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.shingles or self.asks or self.incomplete)
+
+    def pack(self) -> bytes:
+        """The delta as bytes (JSON)."""
+        asks = [[ask.strength, sorted(ask.roles), sorted(ask.stems), sorted(ask.place)] for ask in self.asks]
+        source = self.source
+        members = [source.server, source.trusted, source.private, source.others]
+        return orjson.dumps(
+            [members, list(self.values), list(self.values.values()), self.shingles, asks, self.incomplete]
+        )
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Delta:
+        """Read what `pack` wrote."""
+        members, keys, bits, found, asks, incomplete = orjson.loads(packed)
+        said = [Ask(strength, *map(frozenset, sets)) for strength, *sets in asks]
+        return cls(Source(*members), dict(zip(keys, bits, strict=True)), found, said, incomplete)
+
+
+class Trace:
+    """The memory of one conversation."""
+
+    __slots__ = ("asks", "incomplete", "shingles", "sources", "values")
+
+    def __init__(self) -> None:
+        self.sources: list[Source] = []
+        self.values: dict[int, int] = {}  # hash → bits | source << 8
+        self.shingles: dict[int, int] = {}  # hash → source
+        self.asks: dict[Ask, int] = {}  # → source
+        self.incomplete = False
+
+    def remember(self, body: JSON, source: Source, clear: JSON | None = None, asked: Any = None) -> Delta:
+        """Take in what a message to the client says; return what was new.
+
+        Args:
+            body: as the client gets it: with tokens.
+            clear: the same before redaction, where it differs. Its values are known to this process only.
+            asked: the arguments that it answers, as labelled.
+        """
+        text = flat(body)
+        delta = Delta(source)
+        if len(text) > _MAX_TEXT:
+            text, delta.incomplete = text[:_MAX_TEXT], True
+        if text:
+            low, bits = plain(text), source.bits
+            parts = pieces(low)
+            found = dict.fromkeys(map(hashed, (*identifying(parts), *names(text), *urls(low))), bits)
+            texts = [low, *map(plain, _hidden(text))] if any(map(_opaque, parts)) else [low]
+            for part in texts[1:]:
+                found |= dict.fromkeys(map(hashed, values(part)), bits)
+            if bits & UNTRUSTED:
+                place = frozenset(hashed(value) for value in values(plain(flat(asked)))) if asked else frozenset()
+                for part in texts:
+                    delta.asks += _asks(part, found, bits, place)
+                _senders(low, found)
+            delta.values = found
+            delta.shingles = _sampled(parts)
+        self.absorb(delta)
+        if clear is not None:
+            known, shift = self.values, self.sources.index(source) << 8 if source in self.sources else 0
+            for value in map(hashed, values(plain(flat(clear)[:_MAX_TEXT]))):
+                if value not in known and len(known) < MAX_VALUES:
+                    known[value] = source.bits | shift
+        return delta
+
+    def own(self, found: list[str]) -> Delta:
+        """Take in values that the caller brought."""
+        delta = Delta(CALLER, dict.fromkeys(map(hashed, found), OWN))
+        self.absorb(delta)
+        return delta
+
+    def absorb(self, delta: Delta) -> None:
+        """Take in a message's delta, one's own or another replica's; what was known already is taken out of it."""
+        number = self._source(delta)
+        known, shift = self.values, number << 8
+        for key, bits in list(delta.values.items()):
+            before = known.get(key)
+            if before is None:
+                if len(known) < MAX_VALUES:
+                    known[key] = bits | shift
+                else:
+                    delta.incomplete = True
+                    del delta.values[key]
+            elif before & bits != bits:
+                known[key] = before | bits
+            else:
+                del delta.values[key]
+        delta.shingles = [shingle for shingle in delta.shingles if shingle not in self.shingles]
+        self.shingles.update(dict.fromkeys(delta.shingles, number))
+        while len(self.shingles) > MAX_SHINGLES:
+            delta.incomplete = True
+            del self.shingles[next(iter(self.shingles))]
+        delta.asks = [ask for ask in delta.asks if ask not in self.asks]
+        for ask in delta.asks:
+            if len(self.asks) < MAX_ASKS:
+                self.asks[ask] = number
+            else:
+                delta.incomplete = True
+        delta.asks = delta.asks[:MAX_ASKS]
+        self.incomplete |= delta.incomplete
+
+    def _source(self, delta: Delta) -> int:
+        if delta.source in self.sources:
+            return self.sources.index(delta.source)
+        if len(self.sources) >= MAX_SOURCES:
+            delta.incomplete = True
+            return MAX_SOURCES - 1
+        self.sources.append(delta.source)
+        return len(self.sources) - 1
+
+
+def _sampled(parts: list[str]) -> list[int]:
+    found = shingles(parts)
+    if len(found) > _SHINGLES_EACH:
+        step = len(found) // _SHINGLES_EACH + 1
+        found = [shingle for shingle in found if shingle % step == 0]
+    return found
+
+
+def _asks(low: str, found: dict[int, int], bits: int, place: frozenset[int]) -> list[Ask]:
+    """The requests in a text; the values in and after each are marked in `found`."""
+    said = []
+    for start, end, strength in requests(low):
+        for value in values(low[start : end + _NEAR]):
+            found[hashed(value)] = bits | REQUESTED
+        named = words(low[start:end])
+        of_writer = [ME] if _OF_WRITER.search(low, start, end) else []
+        said.append(Ask(strength, roles_in(named), stemmed([*named, *of_writer]), place))
+    return said
+
+
+def roles_in(named: list[str]) -> frozenset[str]:
+    """The roles of the deeds that the words of a sentence name."""
+    return frozenset(_ROLE_OF_FORM[word] for word in named if word in _ROLE_OF_FORM)
+
+
+def _opaque(part: str) -> bool:
+    return len(part) > 23 and ("%" in part or _RUN.fullmatch(part) is not None)
+
+
+def _hidden(text: str) -> list[str]:
+    """What base64, hex and percent signs hide in a text that has long runs of such."""
+    found: list[str] = []
+    for run in [part for part in pieces(text) if _opaque(part)][:32]:
+        if "%" in run or not (run.islower() or run.isupper()) or _HEX.fullmatch(run):
+            found += [said for said in decoded(run, turned=False) if " " in said or "@" in said or "." in said]
+    return found[:32]
+
+
+def _senders(low: str, found: dict[int, int]) -> None:
+    """Mark who wrote a message: what stands in a member or header that says so."""
+    for line in low.split("\n"):
+        label, colon, rest = line.partition(":")
+        if colon and label.strip(" \"'") in _FROM:
+            for value in values(rest[:120]):
+                key = hashed(value)
+                if key in found:
+                    found[key] |= SENDER
+
+
+def flat(body: JSON) -> str:
+    """The text of a message: one line per value, `key: value`; text that is JSON is taken apart."""
+    lines: list[str] = []
+    stack: list[tuple[str, Any, bool]] = [("", body, True)]
+    while stack:
+        key, value, envelope = stack.pop()
+        kind = type(value)
+        if kind is str:
+            if value:
+                inner = _json(value)
+                if inner is not None:
+                    stack.append((key, inner, False))
+                elif not (envelope and len(value) > 256 and key in ("data", "blob")):
+                    lines.append(f"{key}: {value}" if key and not (envelope and key == "text") else value)
+        elif kind is dict:
+            stack += [
+                (k, v, _envelope(k, envelope)) for k, v in reversed(value.items()) if not (envelope and k in _PROTOCOL)
+            ]
+        elif kind is list:
+            stack += [(key, item, envelope) for item in reversed(value)]
+        elif kind is int or kind is float:
+            lines.append(f"{key}: {value}")
+    return "\n".join(lines)
+
+
+def _envelope(key: str, above: bool) -> bool:
+    return above and key in ("content", "contents", "messages", "resource", "text", "data", "blob")
+
+
+def _json(text: str) -> Any:
+    if text[0] not in "{[":
+        return None
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return None
+
+
+def leaves(body: Any) -> Iterator[tuple[str, str, str | int | float]]:
+    """Yield `(pointer, nearest key, value)` of every string and number of the arguments."""
+    stack: list[tuple[str, str, Any]] = [("", "", body)]
+    while stack:
+        path, key, value = stack.pop()
+        if isinstance(value, dict):
+            stack += [(f"{path}/{_step(str(k))}", str(k), v) for k, v in reversed(value.items())]
+        elif isinstance(value, list):
+            stack += [(f"{path}/{index}", key, item) for index, item in reversed(list(enumerate(value)))]
+        elif isinstance(value, str | int | float) and not isinstance(value, bool):
+            yield path, key, value
+
+
+def _step(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")

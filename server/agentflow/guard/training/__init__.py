@@ -1,0 +1,1 @@
+"""What the shipped models are trained from and measured with. Never imported by the gateway."""

@@ -1,0 +1,147 @@
+"""The vault's tables in PostgreSQL: for several gateways on several machines.
+
+One connection, made anew after it broke; what did not commit is refused, never guessed. Writers of one tenant take
+turns on an advisory lock, so that two gateways that name the same value at once give it the same token. Needs psycopg
+(the extra `postgres`), which is imported here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from agentflow.errors import ConfigError, VaultUnavailable
+from agentflow.guard.vault.store import SqlStore
+
+try:
+    import psycopg
+except ImportError as error:
+    raise ConfigError(
+        "guard.vault.url names a PostgreSQL database, but psycopg is not installed",
+        fix="pip install 'agentflow-gateway[postgres]'",
+    ) from error
+
+_SCHEMA: Final = (
+    "CREATE SCHEMA IF NOT EXISTS agentflow_vault",
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL)",
+    "CREATE TABLE IF NOT EXISTS keys (tenant TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, "
+    "master TEXT NOT NULL, wrapped BYTEA NOT NULL, PRIMARY KEY (tenant, kind, number))",
+    'CREATE TABLE IF NOT EXISTS tokens (tenant TEXT COLLATE "C" NOT NULL, scope TEXT COLLATE "C" NOT NULL, '
+    'token TEXT COLLATE "C" NOT NULL, key INTEGER NOT NULL, sealed BYTEA NOT NULL, expires DOUBLE PRECISION NOT NULL, '
+    "PRIMARY KEY (tenant, scope, token))",
+    "CREATE INDEX IF NOT EXISTS tokens_expires ON tokens (expires)",
+)
+_SETTINGS: Final = (
+    "-c search_path=agentflow_vault -c statement_timeout=5000 -c lock_timeout=3000 "
+    "-c idle_in_transaction_session_timeout=10000"
+)
+
+
+class PostgresStore(SqlStore):
+    """A connection to the database of `url`.
+
+    Raises:
+        ConfigError: it cannot be reached.
+    """
+
+    blocking = True
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        parts = urlsplit(url)
+        self.place = f"{parts.hostname or 'local'}{parts.path}"
+        self._db: psycopg.Connection[Any] | None = None
+        try:
+            self._connection()
+        except (psycopg.Error, ValueError) as error:
+            raise ConfigError(
+                f"The PII vault's database {self.place} cannot be used: {_said(error)}",
+                fix="check guard.vault.url, and that the server runs",
+            ) from error
+
+    def version(self) -> int:
+        if self.rows("SELECT to_regclass(?)", ("agentflow_vault.meta",))[0][0] is None:
+            return 0
+        return int(self.meta("version") or b"0")
+
+    def prepare(self) -> None:
+        for statement in _SCHEMA:
+            self.changed(statement)
+
+    @contextmanager
+    def transaction(self, tenant: str) -> Iterator[None]:
+        try:
+            db = self._connection()
+            with db.transaction():
+                # Whoever takes them all keeps out those who take one.
+                one = tenant != ""
+                lock = "pg_advisory_xact_lock_shared" if one else "pg_advisory_xact_lock"
+                db.execute(f"SELECT {lock}(%s)", (_lock_number(""),))
+                if one:
+                    db.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_number(tenant),))
+                yield
+        except psycopg.Error as error:
+            raise self._unavailable(error) from error
+
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        try:
+            return self._connection().execute(_dialect(sql), parameters).fetchall()
+        except (psycopg.Error, UnicodeError) as error:
+            raise self._unavailable(error) from error
+
+    def many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
+        try:
+            with self._connection().cursor() as cursor:
+                cursor.executemany(_dialect(sql), parameters)
+        except (psycopg.Error, UnicodeError) as error:
+            raise self._unavailable(error) from error
+
+    def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        try:
+            return self._connection().execute(_dialect(sql), parameters).rowcount
+        except (psycopg.Error, UnicodeError) as error:
+            raise self._unavailable(error) from error
+
+    def scrub(self) -> bool:
+        """Reclaim dead rows now; what backups and archived logs hold is the operator's."""
+        try:
+            self.changed("VACUUM tokens")
+            self.changed("VACUUM keys")
+        except VaultUnavailable:
+            return False
+        return True
+
+    def close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+
+    def _connection(self) -> psycopg.Connection[Any]:
+        if self._db is None or self._db.broken:
+            self._db = psycopg.connect(
+                self._url, autocommit=True, connect_timeout=3, options=_SETTINGS, application_name="agentflow vault"
+            )
+        return self._db
+
+    def _unavailable(self, error: Exception) -> VaultUnavailable:
+        return VaultUnavailable(
+            f"The PII vault cannot be used: {_said(error)}", fix=f"check the PostgreSQL database {self.place}"
+        )
+
+
+def _said(error: Exception) -> str:
+    """What an error says without what it quotes: a failed statement's parameters, a connection string's password."""
+    state = getattr(error, "sqlstate", None)
+    return f"{type(error).__name__}{f' ({state})' if state else ''}"
+
+
+@lru_cache(maxsize=256)
+def _dialect(sql: str) -> Any:
+    return sql.replace("?", "%s")
+
+
+def _lock_number(tenant: str) -> int:
+    return int.from_bytes(hashlib.sha256(b"agentflow vault " + tenant.encode()).digest()[:8], signed=True)

@@ -1,0 +1,54 @@
+"""remember: what a conversation gets to read is remembered, as the client gets it, to be recognised in later arguments.
+
+It runs last on the way to the client, so that personal data is tokens here as it will be in what comes back. It keeps
+hashes, changes nothing and refuses nothing; without it `trace` has nothing to compare with.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from agentflow.guard.conversations import Conversations
+from agentflow.guard.sinks import shows_others_words
+from agentflow.guard.trace import Source
+from agentflow.pipeline.call import Call, Direction, Message
+from agentflow.pipeline.stage import PASS, SKIPPED, Note
+
+_LISTINGS = frozenset(
+    {"tools/list", "prompts/list", "resources/list", "resources/templates/list", "server/instructions", "record"}
+)
+
+
+class Remember:
+    """The remember stage. `None` for `conversations` switches it off."""
+
+    name: ClassVar[str] = "remember"
+    kind: ClassVar[Literal["validator", "mutator"]] = "validator"
+    directions: ClassVar[frozenset[Direction]] = frozenset({Direction.OUTBOUND})
+
+    def __init__(self, conversations: Conversations | None) -> None:
+        self._conversations = conversations
+
+    def __call__(self, call: Call, message: Message) -> Note:
+        """Take one message in.
+
+        Raises:
+            AgentFlowError: it could not be kept, so the message must not leave.
+        """
+        if not self._conversations or call.upstream.kind == "gateway" or message.surface in _LISTINGS:
+            return SKIPPED
+        facts = call.upstream
+        trusted = facts.trust == "trusted"
+        private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
+        others = not trusted or shows_others_words(call.target)
+        asked = call.labelled.get("arguments") if call.labelled is not None else None
+        trace = self._conversations.trace(call.session)
+        clear = call.clear if call.clear is not message.body else None
+        delta = trace.remember(message.body, Source(facts.name, trusted, private, others), clear, asked)
+        self._conversations.keep(call.session, delta)
+        return PASS
+
+    def release(self, call: Call) -> None:
+        """At the call's end: labels that the call added are kept."""
+        if self._conversations and call.taint:
+            self._conversations.keep(call.session)

@@ -1,0 +1,115 @@
+"""What conversations have read outlives a process and is shared by the gateways of a machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from agentflow.errors import AgentFlowError
+from agentflow.guard.conversations import Conversations
+from agentflow.guard.taint import Sessions
+from agentflow.guard.taint_store import TaintStore
+from agentflow.guard.trace import Source
+from agentflow.guard.values import hashed
+from agentflow.identity.principal import Principal
+
+ADA, BOB = Principal("ada"), Principal("bob")
+WEB = Source("web", trusted=False, private=False, others=True)
+PAGE = {"content": [{"type": "text", "text": "write down item-4711"}]}
+KNOWN = hashed("item-4711")
+
+
+class Gateway:
+    """One process's view of the store in `folder`."""
+
+    def __init__(self, folder: Path, carry_over: float = 0.0, after_restart: float = 1800.0) -> None:
+        store = TaintStore(folder / "taint.db", ttl=3600.0)
+        self.conversations = Conversations(store, live=2)
+        self.sessions = Sessions(store=store, carry_over=carry_over, after_restart=after_restart)
+
+    def read(self, who: Principal, session: str | None, client: str = "c", handle: str | None = None) -> None:
+        here = self.sessions.session(who, session, client, handle)
+        trace = self.conversations.trace(here)
+        here.taint.add("untrusted")
+        self.conversations.keep(here, trace.remember(PAGE, WEB))
+
+    def knows(self, who: Principal, session: str | None, client: str = "c", handle: str | None = None) -> bool:
+        here = self.sessions.session(who, session, client, handle)
+        known = KNOWN in self.conversations.trace(here).values
+        assert known == ("untrusted" in here.taint)
+        return known
+
+
+def test_another_gateway_knows_at_once(tmp_path: Path) -> None:
+    one, two = Gateway(tmp_path, after_restart=0.0), Gateway(tmp_path, after_restart=0.0)
+    assert not two.knows(ADA, "s")
+    one.read(ADA, "s")
+    assert two.knows(ADA, "s")
+    assert not two.knows(BOB, "s")
+    assert not two.knows(ADA, "other")
+
+
+def test_a_handle_names_a_conversation_of_a_stateless_client(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.read(ADA, None, handle="talk-1")
+    assert gateway.knows(ADA, None, "another client", handle="talk-1")
+    assert not gateway.knows(ADA, None, handle="talk-2")
+    assert not gateway.knows(ADA, None)
+    assert not gateway.knows(BOB, None, handle="talk-1")
+    assert not gateway.knows(ADA, "talk-1")
+
+
+def test_a_restart_washes_nothing_off(tmp_path: Path) -> None:
+    before = Gateway(tmp_path)
+    before.read(ADA, "s")
+    before.conversations.close()
+    after = Gateway(tmp_path)
+    assert after.knows(ADA, "s")
+    assert after.knows(ADA, "a new session of the same client")
+    assert not after.knows(ADA, "s2", "another client")
+    assert not after.knows(BOB, "s3")
+
+
+def test_new_sessions_begin_clean_while_their_gateway_lives(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.read(ADA, "s")
+    assert not gateway.knows(ADA, "s2")
+
+
+def test_reconnecting_can_be_made_to_wash_nothing_off_either(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path, carry_over=60.0)
+    gateway.read(ADA, "s")
+    assert gateway.knows(ADA, "s2")
+    assert not gateway.knows(BOB, "s3")
+
+
+def test_what_is_not_in_memory_is_read_again(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.read(ADA, "s")
+    for number in range(5):
+        gateway.read(BOB, str(number))
+    assert gateway.knows(ADA, "s")
+
+
+def test_without_a_store_it_works_in_one_process() -> None:
+    sessions, conversations = Sessions(), Conversations()
+    session = sessions.session(ADA, "s", "c")
+    conversations.keep(session, conversations.trace(session).remember(PAGE, WEB))
+    assert KNOWN in conversations.trace(session).values
+
+
+def test_the_file_holds_no_text(tmp_path: Path) -> None:
+    gateway = Gateway(tmp_path)
+    gateway.read(ADA, "session-name", "client-name")
+    gateway.conversations.close()
+    held = b"".join(file.read_bytes() for file in tmp_path.iterdir())
+    for said in (b"4711", b"write down", b"session-name", b"client-name", b"ada"):
+        assert said not in held
+    assert (tmp_path / "taint.db").stat().st_mode & 0o077 == 0
+
+
+def test_a_file_that_cannot_be_used_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "taint.db").write_bytes(b"this is no database, and it is long enough to tell" * 40)
+    with pytest.raises(AgentFlowError, match="cannot be kept"):
+        TaintStore(tmp_path / "taint.db", ttl=60.0)
