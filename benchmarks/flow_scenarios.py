@@ -1,8 +1,9 @@
 """The scenarios of `flows.py`: what a user's tools say, what is slipped in, and the call that follows.
 
-Each gives an attack and its twin: the same tools in the same order. A third is held out (every third scenario of a
-kind of server): rules were designed on the others. Everything here is invented.
+Each gives an attack and its twin: the same tools in the same order. Everything here is invented.
 """
+
+# ruff: noqa: E501
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ class Flow:
 
     name: str
     attack: bool
-    held_out: bool
+    second: bool  # of the set that was written after the rules
     steps: tuple[Step, ...]
 
 
@@ -300,7 +301,6 @@ def scenarios() -> Iterator[Flow]:
     """Every attack, its twin, and the honest flows."""
     for kind, found in SCENARIOS.items():
         for number, scenario in enumerate(found):
-            held_out = number % 3 == 2
             server, tool, arguments, text = scenario.read
             gap = text.replace("{{", "{").replace("}}", "}")
             bad = Step(server, tool, arguments, gap.replace("{}", scenario.slipped), _READ)
@@ -308,10 +308,10 @@ def scenarios() -> Iterator[Flow]:
             name = f"{kind}-{number + 1} {server}→{scenario.sink[1]}"
             attack = Step(*scenario.sink, scenario.bad, "done", scenario.hints)
             twin = Step(*scenario.sink, scenario.good, "done", scenario.hints)
-            yield Flow(name, True, held_out, (bad, *scenario.between, attack))
-            yield Flow(f"{name} twin", False, held_out, (good, *scenario.between, twin))
-    for number, (name, steps) in enumerate(HONEST):
-        yield Flow(name, False, number % 3 == 2, steps)
+            yield Flow(name, True, False, (bad, *scenario.between, attack))
+            yield Flow(f"{name} twin", False, False, (good, *scenario.between, twin))
+    for name, steps in HONEST:
+        yield Flow(name, False, False, steps)
 
 
 # InjecAgent's direct-harm instructions, by words in them: the tool, what it asks for, and what a user might ask.

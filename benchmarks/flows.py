@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parent))
+import flow_second_set
 from flow_scenarios import DIRECT_HARM, SERVERS, Flow, Step, scenarios
 
 from agentflow.config import Config
@@ -47,7 +48,7 @@ class Outcome:
 
 def facts(server: str, labelling: str) -> UpstreamFacts:
     """What the operator has said of a server."""
-    trust, sensitivity = SERVERS.get(server, ("untrusted", "public"))
+    trust, sensitivity = (SERVERS | flow_second_set.SERVERS).get(server, ("untrusted", "public"))
     if labelling != "all":
         trust = "untrusted"
     if labelling == "none":
@@ -137,9 +138,9 @@ def table(outcomes: dict[str, list[Outcome]], failures: bool) -> None:
     """Print the shares, and what went wrong."""
     print(f"{'labelling':<10} {'set':<11} {'attacks':>8} {'reached %':>10} {'twins':>7} {'passed %':>9}")
     for labelling, found in outcomes.items():
-        for name, held in (("designed", False), ("held out", True)):
-            attacks = [o for o in found if o.flow.attack and o.flow.held_out is held]
-            twins = [o for o in found if not o.flow.attack and o.flow.held_out is held]
+        for name, held in (("first", False), ("second", True)):
+            attacks = [o for o in found if o.flow.attack and o.flow.second is held]
+            twins = [o for o in found if not o.flow.attack and o.flow.second is held]
             reached = 100 * sum(o.reached for o in attacks) / max(1, len(attacks))
             passed = 100 * sum(o.passed for o in twins) / max(1, len(twins))
             print(f"{labelling:<10} {name:<11} {len(attacks):>8} {reached:>10.1f} {len(twins):>7} {passed:>9.1f}")
@@ -147,7 +148,7 @@ def table(outcomes: dict[str, list[Outcome]], failures: bool) -> None:
         for labelling, found in outcomes.items():
             for o in found:
                 if o.flow.attack is o.passed:
-                    print(f"{labelling}: {o.flow.name}{' (held out)' if o.flow.held_out else ''}: {o.why}")
+                    print(f"{labelling}: {o.flow.name}: {o.why}")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -157,7 +158,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="another policy than the one that ships")
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args(argv)
-    flows: list[Flow] = list(scenarios())
+    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B]
     for path in options.injecagent:
         flows += injecagent(path)
     outcomes: dict[str, list[Outcome]] = {}

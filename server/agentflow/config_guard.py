@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
@@ -78,6 +78,20 @@ class SecretsConfig(Section):
     allow: tuple[str, ...] = Field(default=(), description="Exact values that are never taken for secrets.")
 
 
+class DetectorConfig(Section):
+    """A heavy detector that is asked for a second opinion, in a process of its own."""
+
+    kind: str = Field(
+        description="neural, stackone, prompt_guard, llm_guard, lakera, llm_judge, or module:Class of one's own."
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="What the detector needs to know: folder, model, url, threshold …"
+    )
+    credentials: dict[str, SecretStr] = Field(
+        default_factory=dict, description="Options that are secrets, as ${VAR}: {api_key: '${LAKERA_KEY}'}."
+    )
+
+
 class InjectionConfig(Section):
     """What is done about text that reads as an injected instruction."""
 
@@ -93,6 +107,14 @@ class InjectionConfig(Section):
     quarantine_minutes: float = Field(
         default=60, gt=0, description="How long a result in quarantine can be read by the caller it was for."
     )
+    detectors: tuple[DetectorConfig, ...] = Field(
+        default=(), description="Heavy detectors that are asked about doubtful text; the highest score counts."
+    )
+    doubtful_from: float = Field(
+        default=0.1, ge=0, le=1, description="Score from which text is doubtful; 0 asks about all text."
+    )
+    timeout: float = Field(default=10.0, gt=0, description="Seconds for one question; without an answer, refused.")
+    queue: int = Field(default=64, gt=0, description="Questions that may wait; more are refused.")
 
 
 class PinsConfig(Section):
@@ -121,7 +143,7 @@ class TaintConfig(Section):
 
     trace: bool = Field(default=True, description="Follow text and values of results into later arguments.")
     live: int = Field(
-        default=64, gt=0, description="Conversations whose traces are held in memory; the others are read from disk."
+        default=32, gt=0, description="Conversations whose traces are held in memory; the others are read from disk."
     )
     carry_over: float = Field(
         default=0.0,

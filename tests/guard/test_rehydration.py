@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -27,7 +28,7 @@ def _vault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     VAULT.close()
 
 
-def back(value: object, **more: str) -> object:
+def back(value: object, **more: Any) -> object:
     return rehydrate(VAULT, "t", {"arguments": {"v": value}}, ("*",), **more).body["arguments"]["v"]
 
 
@@ -90,3 +91,54 @@ def test_text_that_holds_no_token_is_never_touched(value: object, stand_ins: boo
 def test_what_stands_around_a_token_stays(before: str, after: str) -> None:
     before, after = before + " ", " " + after
     assert back(f"{before}<{NAME}>{after}") == f"{before}{VALUE}{after}" or before.strip()[:1] in ("{", "[")
+
+
+HOSTILE = [
+    "_1f3a9c2e", "a-1%20", "1\\n", "<EMAIL_1f3a9c2e> ", "EMAIL_1f3a9c2e ", "<<EMAIL_1f3a9c2e", "＜EMAIL_1f3a9c2e", "<",
+    "&lt;EMAIL_1f3a9c2e", "&lt;", "%3CEMAIL_1f3a9c2e%3E", "%3C", "<EM\u00adAIL_1f3a9c2e>", "A_B_C_D_E_F_1f3a9c2e ",
+    "{{EMAIL:1f3a9c2e}}", "8000", "8000000000000000 ", "8,000,000,000,000,000 ", "RU1BSUxfMWYzYTljMmUK ",
+    "decade fed EMAIL be ", "1" + " " * 80, "[\"<EMAIL_1f3a9c2e", '{"a":', "Ab ", "+1 (", "a@",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stand_ins", [False, True])
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_is_read_to_its_end_and_left_alone(unit: str, stand_ins: bool) -> None:
+    for text in (unit * (100_000 // len(unit)), json.dumps([unit] * (100_000 // (len(unit) + 4)))):
+        assert back(text, stand_ins=stand_ins) == text
+
+
+def test_a_whole_token_comes_back_however_much_stands_before_it() -> None:
+    for unit in HOSTILE[:8]:
+        text = unit * (50_000 // len(unit)) + f' x <{NAME}> [REDACTED_{NAME}] "{NAME}"'
+        assert str(back(text)).endswith(f' x {VALUE} {VALUE} "{VALUE}"')
+
+
+@given(st.lists(st.sampled_from(HOSTILE), min_size=1, max_size=5), st.integers(1, 400))
+def test_the_vault_is_asked_once_and_about_a_bounded_number_of_readings(units: list[str], times: int) -> None:
+    class Asked:
+        def __init__(self) -> None:
+            self.names: list[str] = []
+            self.shown: list[str] = []
+
+        def values(self, tenant: str, names: list[str], scope: str) -> dict[str, object]:
+            assert not self.names
+            self.names = names
+            return {}
+
+        def originals(self, tenant: str, shown: list[str], scope: str) -> dict[str, object]:
+            self.shown = shown
+            return {}
+
+    asked = Asked()
+    text = "".join(units) * times
+    rehydrate(cast("Vault", asked), "t", {"arguments": {"v": text}}, ("*",), stand_ins=True)
+    assert len(asked.names) <= len(text) / 16 + 3000  # every whole token, and what a bounded effort finds of others
+    assert len(asked.shown) <= 1000
+
+
+def test_thousands_of_tokens_in_one_message_all_come_back() -> None:
+    values = [("EMAIL", f"user{index}@example.com") for index in range(3000)]
+    text = ", ".join(f"<{name}>" for name in VAULT.tokens("t", values))
+    assert back(text) == ", ".join(str(value) for _, value in values)
+    assert back(json.dumps(text.split(", "))) == json.dumps([value for _, value in values])

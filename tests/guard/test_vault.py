@@ -162,7 +162,7 @@ def test_an_expired_token_means_nothing_and_one_in_use_does_not_expire(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 1_000_000.0
-    monkeypatch.setattr("agentflow.guard.vault.vault.time.time", lambda: clock)
+    monkeypatch.setattr("agentflow.guard.vault.vault.time", lambda: clock)
     vault = Vault(path, KEY, ttl_days=10)
     used, unused = vault.tokens("t", [MAIL, ("EMAIL", "bob@example.com")])
     clock += 6 * 86_400
@@ -180,7 +180,7 @@ def test_an_expired_token_means_nothing_and_one_in_use_does_not_expire(
 
 def test_giving_a_value_back_counts_as_use(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1_000_000.0
-    monkeypatch.setattr("agentflow.guard.vault.vault.time.time", lambda: clock)
+    monkeypatch.setattr("agentflow.guard.vault.vault.time", lambda: clock)
     vault = Vault(path, KEY, ttl_days=10)
     (name,) = vault.tokens("t", [MAIL])
     for _ in range(3):
@@ -195,7 +195,7 @@ def test_giving_a_value_back_counts_as_use(path: Path, monkeypatch: pytest.Monke
 
 def test_a_value_is_given_back_though_its_life_cannot_be_prolonged(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1_000_000.0
-    monkeypatch.setattr("agentflow.guard.vault.vault.time.time", lambda: clock)
+    monkeypatch.setattr("agentflow.guard.vault.vault.time", lambda: clock)
     vault = Vault(path, KEY, ttl_days=10)
     (name,) = vault.tokens("t", [MAIL])
     clock += 6 * 86_400

@@ -182,7 +182,7 @@ def test_a_new_master_key_is_put_in_force_without_a_moment_of_silence(vaults: Ca
 
 def test_what_expired_is_deleted(vaults: Callable[..., Vault], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = 1_000_000.0
-    monkeypatch.setattr("agentflow.guard.vault.vault.time.time", lambda: clock)
+    monkeypatch.setattr("agentflow.guard.vault.vault.time", lambda: clock)
     vault = vaults(ttl_days=10)
     (name,) = vault.tokens("t", [MAIL])
     clock += 11 * 86_400

@@ -22,7 +22,8 @@ SERVER = Path(__file__).with_name("person_server.py")
 PERSON: JSON = {
     "mail": "alice.smith@corp-mail.com", "phone": "+1 415 671 2345", "ip": "10.20.30.40", "card": "4111 1111 1111 1111",
     "card_number": 5555555555554444, "ssn": "536-22-1234", "iban": "DE89 3704 0044 0532 0130 00",
-    "mac": "3c:22:fb:9a:10:7e", "note": "Since 2019 a customer: alice.smith@corp-mail.com, pays by card 4111 1111 1111 1111.",
+    "mac": "3c:22:fb:9a:10:7e",
+    "note": "Since 2019 a customer: alice.smith@corp-mail.com, pays by card 4111 1111 1111 1111.",
 }  # fmt: skip
 STRATEGIES = {
     "EMAIL_ADDRESS": "synthetic", "PHONE": "mask", "IP": "generalise", "CARD": "format_preserving", "SSN": "drop",

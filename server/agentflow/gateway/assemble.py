@@ -14,8 +14,8 @@ from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
 from agentflow.errors import AgentFlowError
-from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.conversations import Conversations
+from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.taint import SESSION_TTL, Sessions
 from agentflow.guard.taint_store import TaintStore
 from agentflow.guard.vault import Vault

@@ -217,17 +217,20 @@ class Service:
         if config.policy != old.config.policy:
             engine = await asyncio.to_thread(Engine, config.policy)  # compiling takes a while; calls go on
         parts = assemble(config, self._facts, engine, self._revision, old)
-        try:
-            members, retired = await self._changed_members(config)
-        except BaseException:
-            parts.close(old)
-            raise
-        fresh = [member for member in members if member not in self._members]
-        self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
-        self.gateway.use(parts, config.catalogue)
-        self._former.append((old, retired))
-        self._spawn(self._retire(old, retired))
-        await self._refresh()
+        async with self._refreshing:
+            try:
+                members, retired = await self._changed_members(config)
+                offered = await self._pinning.review(members, config, parts.log)
+            except BaseException:
+                parts.close(old)
+                raise
+            fresh = [member for member in members if member not in self._members]
+            # From here to the new catalogue nothing waits: a call has the old pipeline and servers, or the new ones.
+            self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
+            self.gateway.use(parts, config.catalogue)
+            self._former.append((old, retired))
+            self._spawn(self._retire(old, retired))
+            await self._show(members, offered)
         if retired and fresh:
             self._spawn(self._renew(fresh))
 

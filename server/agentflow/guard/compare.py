@@ -92,7 +92,9 @@ class _Part:
     key: str
     text: str
     low: str
-    found: list[str]
+    typed: str  # lower case; `low` where it was not labelled
+    found: list[str]  # its values, as typed and as labelled
+    shown: list[str]  # as labelled
     leads: bool  # its key says that something goes there
 
 
@@ -108,7 +110,7 @@ class _Evidence:
 
 
 def flow_of(
-    trace: Trace, arguments: Any, server: str, tool: str, role: str, every_host: bool = False
+    trace: Trace, arguments: Any, server: str, tool: str, role: str, every_host: bool = False, clear: Any = None
 ) -> tuple[Flow, list[str]]:
     """Compare a call with what was read before it.
 
@@ -118,13 +120,15 @@ def flow_of(
         tool: its own name of the tool.
         role: what it does (`guard/sinks.py`).
         every_host: also list the hosts in the arguments.
+        clear: the arguments as typed, where they are at hand: personal data may have been shown in other words
+            around it, and then was not taken for such.
 
     Returns:
         The flow, and the values that no result has shown: the caller's own.
     """
-    parts = _parts(arguments)
+    parts = _parts(arguments, clear)
     known = trace.values
-    own = [value for part in parts for value in part.found if hashed(value) not in known]
+    own = [value for part in parts for value in part.shown if hashed(value) not in known]
     hosts = _hosts(parts) if every_host else ()
     if not trace.sources:
         return Flow(role, hosts=hosts), own
@@ -141,7 +145,7 @@ def flow_of(
     if evidence.servers - {server}:
         evidence.carries.add("abroad")
     others = {source.server for source in trace.sources if source.bits & UNTRUSTED}
-    if evidence.carries and (trace.asks or others - evidence.servers):
+    if evidence.carries and (trace.asks or others - evidence.servers or "untrusted" in evidence.carries):
         evidence.carries.add("outside")
     return Flow(
         role,
@@ -154,14 +158,17 @@ def flow_of(
     ), own
 
 
-def _parts(arguments: Any) -> list[_Part]:
+def _parts(arguments: Any, clear: Any) -> list[_Part]:
+    typed = {path: value for path, _, value in leaves(clear)} if clear is not None and clear != arguments else {}
     found = []
     for path, key, value in leaves(arguments):
         text = str(value)[:_MAX_LEAF]
-        low = plain(text)
+        low, as_typed = plain(text), plain(str(typed.get(path, text))[:_MAX_LEAF])
+        shown = values(low)
         words = words_of(key)
         leads = not _LEADS.isdisjoint(words) and _CONTENT.isdisjoint(words)
-        found.append(_Part(path, key, text, low, values(low), leads))
+        every = shown if as_typed == low else [*shown, *values(as_typed)]
+        found.append(_Part(path, key, text, low, as_typed, every, shown, leads))
         if len(found) >= _MAX_LEAVES:
             break
     return found
@@ -173,10 +180,10 @@ def _parts(arguments: Any) -> list[_Part]:
 def _destinations(trace: Trace, part: _Part) -> list[Destination]:
     """Where this leaf sends something: by its key, or because it is an address, or has addresses in it."""
     short = len(part.text) <= 200
-    addresses = [value for value in part.found if _type_of(value) in ("email", "url")]
+    addresses = [value for value in part.shown if _type_of(value) in ("email", "url")]
     if part.leads and short:
-        if addresses or part.found:
-            return [_destination(trace, part, value, _type_of(value)) for value in _outermost(addresses or part.found)]
+        if addresses or part.shown:
+            return [_destination(trace, part, value, _type_of(value)) for value in _outermost(addresses or part.shown)]
         return [_named(trace, part)] if part.low.strip() else []
     whole = len(addresses) == 1 and " " not in part.text.strip()
     if whole or not short or addresses:
@@ -462,11 +469,13 @@ def _matched(trace: Trace, deed: _Deed, ask: Ask, asker: str) -> str:
 def _is_asked(part: _Part, words: frozenset[int], ask: Ask, known: dict[int, int]) -> bool:
     if part.leads and _ME in ask.stems and any(known.get(hashed(value), 0) & SENDER for value in part.found):
         return True  # "give me …"
-    if not words or words.isdisjoint(ask.stems):
+    both = (words,) if part.typed == part.low else (words, stems(part.typed))
+    named = [found for found in both if not found.isdisjoint(ask.stems)]
+    if not named:
         return False
     if any((bits := known.get(hashed(value), 0)) & REQUESTED and not bits & OWN for value in part.found):
         return True
-    return words <= ask.stems
+    return any(found <= ask.stems for found in named)
 
 
 def _is_known(part: _Part, words: frozenset[int], ask: Ask, known: dict[int, int]) -> bool:

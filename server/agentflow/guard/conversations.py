@@ -33,10 +33,10 @@ class Conversations:
 
     Args:
         store: where they are kept, or None.
-        live: how many are held in memory (up to about 200 KB each, 10 to 50 KB in the store).
+        live: how many are held in memory (typically 20 to 100 KB each, 0.5 MB at most).
     """
 
-    def __init__(self, store: TaintStore | None = None, live: int = 64) -> None:
+    def __init__(self, store: TaintStore | None = None, live: int = 32) -> None:
         self._store = store
         self._most = live
         self._live: OrderedDict[bytes, _Live] = OrderedDict()

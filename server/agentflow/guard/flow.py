@@ -70,7 +70,7 @@ class Flow:
         carries: of `private` (a trace of private content), `bulk` (more of it than a name or a number), `untrusted`,
             `encoded`, `elsewhere` (private content of another server than showed the destinations), `abroad` (of
             another server than is called), `smuggled` (private content or long random text in an address) and
-            `outside` (outsiders have had their say: other servers' content of theirs was read, or some that asks for something).
+            `outside` (content of outsiders from yet another server was read, or some that asks for something).
         hosts: hosts named in the arguments; only where the policy restricts them.
         incomplete: the conversation is too long to be remembered whole.
     """

@@ -37,6 +37,7 @@ _WINDOW = 800  # characters within which rules of different categories add up
 _PER_PATTERN = 32  # matches of one pattern in one view that are kept
 _ABOUT_CAP = 0.6  # what a quotation in a text about injection is worth: flagged, not blocked
 _MENTION_CAP = 0.35  # and what a short one in quotation marks is worth
+_EXCERPT = 12  # words of an excerpt
 _KEPT = 20  # findings of one text that are reported
 _GROUP = 16  # texts of one message that are looked at together first
 _JOIN = "\n\n"
@@ -311,7 +312,7 @@ def excerpt(text: str, hit: _Hit) -> str:
 
     Long words are cut, markup is dropped, and every word with a digit or `@` is masked.
     """
-    words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[hit.start : min(hit.end, hit.start + 400)]).split()
+    words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[hit.start : min(hit.end, hit.start + 400)]).split()[:_EXCERPT]
     shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 4 else f"{word[:3]}…" for word in words)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
@@ -383,7 +384,7 @@ class _Detector:
         ranked = sorted(hits, key=lambda h: (-h.severity, h.start))[:_KEPT]
         findings = (Finding(h.rule, round(h.severity, 3), path, h.start, h.end, excerpt(text, h)) for h in ranked)
         score = round(_combined(hits), 3)
-        return Screening(score, tuple(findings), score)
+        return Screening(score, tuple(findings), score), all(hit.category == "discussed" for hit in hits)
 
     def _structural(self, text: str) -> Iterator[_Hit]:
         """Findings that need no words."""

@@ -123,7 +123,7 @@ def _merged(offers: Iterable[_Offer]) -> list[tuple[TokenSpan, ...]]:
 
 
 def _grouped(text: str) -> list[tuple[TokenSpan, ...]]:
-    found = []
+    found: list[tuple[TokenSpan, ...]] = []
     for match in _GROUPED.finditer(text):
         found.append((TokenSpan(*match.span(), "".join(filter(str.isdecimal, match[0])), ""),))
         if len(found) == _MOST_GROUPED:

@@ -22,6 +22,7 @@ _JOINT: Final = "^"
 _BACK: Final = 300  # characters within which the beginning of a sentence is looked for
 _REACH: Final = 4_000  # characters that a passage may go on after a finding
 _LITERAL: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"', re.DOTALL)
+_COLON: Final = re.compile(r'"\s*:')
 _STEP: Final = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
 _BEGIN: Final = re.compile(r"[.!?…]['\")\]]*\s+|\n|\\n|[。！？｡]|<!--|>|`")
 _END: Final = re.compile(r"\n[ \t\r]*\n|\\n(?:\\r)?\\n|(?=-->)|(?=</)|(?=\n```)")
@@ -84,6 +85,8 @@ def _within(text: str, start: int, end: int, literals: list[Span]) -> list[Span]
             break
         if b <= start or a == b:
             continue
+        if not a <= start < end <= b and _COLON.match(text, b):
+            continue  # a member's name, on the way from one value to the next
         steps = [a + match.start() for match in _STEP.finditer(text[a:b])]
         first, last = _around(text, max(a, start), min(b, end), a, b)
         first = steps[max(0, bisect_right(steps, first) - 1)]

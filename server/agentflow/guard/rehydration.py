@@ -27,10 +27,10 @@ from agentflow.guard.walk import JSON, Kind, Leaf, leaves, replace
 
 _SEPARATORS: Final = re.compile(r"[ .\-]")
 _MAX_NESTED: Final = 3
-_SHORTEST: Final = 9  # characters of a token
 _SHORTEST_PACKED: Final = 14
 _MOST_RUNS: Final = 1000  # in one message
 _MOST_INNER: Final = 1000
+_LONGEST_RUN: Final = 256
 _LONGEST_NUMBER: Final = 32
 _MOST: Final = 10**_LONGEST_NUMBER
 # The strings of JSON, and its whole numbers.
@@ -177,9 +177,14 @@ def _places(text: str, search: _Search, depth: int) -> list[_Place]:
     suspicious = tokens.suspect(text.encode("utf-8", "surrogatepass"))
     if (suspicious or search.stand_ins) and depth < _MAX_NESTED and _holds_json(text):
         return _in_json(text, search, depth)
+    return _read(text, search, depth, suspicious)
+
+
+def _read(text: str, search: _Search, depth: int, suspicious: bool, more: Sequence[Run] = ()) -> list[_Place]:
+    """The places in a text as it stands; `more` are runs that may be stand-ins besides those it shows."""
     offers = candidates(text, search.effort) if suspicious else []
     if search.stand_ins and search.runs > 0:
-        found = runs(text)[: search.runs]
+        found = [*more, *runs(text)][: search.runs]
         search.runs -= len(found)
         offers = _with_runs(offers, found)
     places = [
@@ -215,21 +220,34 @@ def _with_runs(
 
 
 def _in_json(text: str, search: _Search, depth: int) -> list[_Place]:
-    """What is in the strings of the JSON in a text, as they read decoded, and which of its numbers may be tokens."""
-    places = []
+    """What is in the JSON in a text: in a string with escapes as it reads decoded, in all else as it stands."""
+    inner: list[_Place] = []
+    whole: list[Run] = []
+    parts: list[str] = []
+    position = 0
     for match in _IN_JSON.finditer(text):
         start, end = match.span(1)
-        if start >= 0:
-            if end - start >= _SHORTEST or search.stand_ins:
-                place = _literal(match[1], start, end, search, depth)
-                if place is not None:
-                    places.append(place)
-            continue
-        start, end = match.span()
-        spans = _number_spans(match[0], start, search)
-        if spans:
-            places.append(_Place(start, end, spans))
-    return places
+        if start >= 0 and "\\" in match[1]:
+            place = _literal(match[1], start, end, search, depth)
+            if place is not None:
+                inner.append(place)
+            parts += [text[position:start], '"' * (end - start)]
+            position = end
+        elif search.stand_ins and len(whole) < search.runs:
+            start, end = match.span(match.lastindex or 0)
+            if 0 < end - start <= _LONGEST_RUN:
+                whole.append(Run(start, end))
+    rest = "".join([*parts, text[position:]])
+    suspicious = tokens.suspect(rest.encode("utf-8", "surrogatepass"))
+    places = [
+        place if place.inner is not None else _Place(place.start, place.end, tuple(map(_for_json, place.spans)))
+        for place in _read(rest, search, depth, suspicious, whole)
+    ]
+    return sorted([*places, *inner], key=lambda place: place.start) if inner else places
+
+
+def _for_json(span: tokens.TokenSpan) -> tokens.TokenSpan:
+    return span._replace(escape=f"{span.escape}+json" if span.escape else "json")
 
 
 def _literal(written: str, start: int, end: int, search: _Search, depth: int) -> _Place | None:
@@ -240,7 +258,7 @@ def _literal(written: str, start: int, end: int, search: _Search, depth: int) ->
     if search.inner <= 0:
         return None
     search.inner -= 1
-    decoded = json.loads(f'"{written}"', strict=False) if "\\" in written else written
+    decoded = json.loads(f'"{written}"', strict=False)
     inner = tuple(_places(decoded, search, depth + 1))
     return _Place(start, end, inner=_Text(decoded, inner), written="json") if inner else None
 

@@ -62,8 +62,8 @@ _LEAD: Final = (
     r"note|todo|attention|action required|reminder|step \d+|system|assistant|agent|ai|bot|bitte|por favor|"
     r"s'il vous plaît|before (?:you )?\w+ing|after \w+ing|immediately|just|simply|always|automatically|"
     r"as an? (?:\w+ )?(?:workaround|fix|step|favou?r|reminder)|afterwards?|later|additionally|furthermore|meanwhile|"
-    r"(?:to|for) [a-z ]{3,40},|(?:if|when|once|while) [^,.\n]{3,60},|"
-    r"[a-z_ ]{1,24}:|[-*•#>\d.)]+)[ \t,:!.-]*)*"
+    r"(?:to|for|if|when|once|while) [a-z ]+,|"
+    r"[a-z_ ]+:|[-*•#>\d.)]+)[ \t,:!.-]*)*"
 )
 _YOU: Final = (
     r"(?:(?:can|could|would|will) you|you (?:must|should|need to|have to|can|may|are required to)|let'?s|let us|"

@@ -23,8 +23,8 @@ _VERBS: Final = {
     "place charge redeem",
     "delete": "delete remove drop erase wipe purge cancel revoke terminate destroy clear unsubscribe deactivate kick "
     "ban uninstall leave archive block close",
-    "control": "unlock open disarm disable enable activate start stop restart reboot turn move guide redirect switch scale "
-    "control arm play shutdown",
+    "control": "unlock open disarm disable enable activate start stop restart reboot turn move guide redirect switch "
+    "scale control arm play shutdown",
     "execute": "execute exec run eval install deploy spawn invoke launch",
     "change": "update set change modify edit reset rename configure patch replace rotate fill give manage",
     "write": "create add write save insert append schedule register make upsert draft store record log generate "

@@ -30,7 +30,8 @@ from agentflow.guard.pii import patterns
 from agentflow.guard.secrets import TYPES as SECRETS
 
 TokenFormat = str  # `angle`, `redacted`, or a template with {type} and {hex}
-# How a value must be spelled in a token's place: `json`, `html` or `url`, and how often (`url2`); or not at all.
+# How a value must be spelled in a token's place: `json`, `html` or `url`, how often (`url2`), and in what order
+# (`html+json`); or not at all.
 Escape = str
 
 NUMBER_FIRST: Final = 8_000_000_000_000_000
@@ -320,10 +321,11 @@ def _escape(kind: str, mark: str) -> Escape:
 
 def escaped(value: str, escape: Escape) -> str:
     """Return `value` spelled for the place of a token whose brackets were spelled that way."""
-    kind, times = escape.rstrip("234"), int(escape[-1]) if escape[-1:].isdigit() else 1
     steps: dict[str, Any] = {"json": _json, "html": html.escape, "url": _url}
-    for _ in range(times if kind else 0):
-        value = steps[kind](value)
+    for each in escape.split("+") if escape else ():
+        kind, times = each.rstrip("234"), int(each[-1]) if each[-1:].isdigit() else 1
+        for _ in range(times):
+            value = steps[kind](value)
     return value
 
 

@@ -3,7 +3,8 @@
 A `Trace` remembers of every result its identifying values, shingles of its text, who sent it, and, of what outsiders
 wrote, the sentences that ask for something. `guard/compare.py` holds the arguments of a call against it.
 
-It keeps hashes only, never text; it is bounded (`MAX_*`), and says `incomplete` once it had to leave something out.
+It keeps hashes only, never text; it is bounded (`MAX_*`): the oldest text is forgotten, and it says
+`incomplete` once values or requests had to be left out.
 What the caller named before any result did is the caller's own, whoever repeats it later. It refuses nothing.
 """
 
@@ -38,7 +39,7 @@ JSON = dict[str, Any]
 UNTRUSTED, PRIVATE, TRUSTED, OWN, REQUESTED, SENDER = 1, 2, 4, 8, 16, 32
 
 MAX_VALUES: Final = 3072
-MAX_SHINGLES: Final = 3072
+MAX_SHINGLES: Final = 1536
 MAX_ASKS: Final = 96
 MAX_SOURCES: Final = 64
 _MAX_TEXT: Final = 200_000  # characters of one message
@@ -213,8 +214,7 @@ class Trace:
                 del delta.values[key]
         delta.shingles = [shingle for shingle in delta.shingles if shingle not in self.shingles]
         self.shingles.update(dict.fromkeys(delta.shingles, number))
-        while len(self.shingles) > MAX_SHINGLES:
-            delta.incomplete = True
+        while len(self.shingles) > MAX_SHINGLES:  # the oldest text goes; its values stay
             del self.shingles[next(iter(self.shingles))]
         delta.asks = [ask for ask in delta.asks if ask not in self.asks]
         for ask in delta.asks:

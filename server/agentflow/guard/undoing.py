@@ -42,27 +42,26 @@ _KEYWORDS: Final = (
     "important", "attention", "commands", "rules", "everything",
 )  # fmt: skip
 # Words a text without blanks is taken apart into, longest first.
-_LEXICON: Final = tuple(
-    (
-        "instructions instruction administrator immediately assistants assistant guidelines everything credentials "
-        "previously directives important following transfer disregard processing override previous language password "
-        "forward reading required received earlier message messages systems attention original commands execute "
-        "instead without ignore forget prompts prompt system secret reveal output before bypass delete upload agents "
-        "should agent given model users above prior about begin every first other these those which would tell rules "
-        "files order email print reply share stop then that this they them task user with your from have must need "
-        "into only send call what when will were been all and any are the you now not for new key its put say run use "
-        "but who how may can his her our out ai of to in is it me my on or do as at be by if no so up us we go a i "
-        "create continue normal rights admin access grant contents content account amount query request question "
-        "conversation context history summary summarise summarize recommend product products invoice paid payment "
-        "calendar repository contact address document documents database browser website webpage visit enter unlock "
-        "open close door front book hotel flight reservation download install package script command terminal shell "
-        "server token tokens secrets private public external internal urgent critical response respond answer include "
-        "mention never always again after below report reports review approve approved confirm accounts number "
-        "numbers details information personal customer customers employee employees money dollars bank wire harmless "
-        "completely safe word words text page pages line read write change changed modify update updated remove erase "
-        "reset policy policies restrictions safety security filter filters bound longer apply void cancelled "
-    ).split()
-)  # noqa: SIM905 - read as words, not as a list
+_VOCABULARY: Final = (
+    "instructions instruction administrator immediately assistants assistant guidelines everything credentials "
+    "previously directives important following transfer disregard processing override previous language password "
+    "forward reading required received earlier message messages systems attention original commands execute "
+    "instead without ignore forget prompts prompt system secret reveal output before bypass delete upload agents "
+    "should agent given model users above prior about begin every first other these those which would tell rules "
+    "files order email print reply share stop then that this they them task user with your from have must need "
+    "into only send call what when will were been all and any are the you now not for new key its put say run use "
+    "but who how may can his her our out ai of to in is it me my on or do as at be by if no so up us we go a i "
+    "create continue normal rights admin access grant contents content account amount query request question "
+    "conversation context history summary summarise summarize recommend product products invoice paid payment "
+    "calendar repository contact address document documents database browser website webpage visit enter unlock "
+    "open close door front book hotel flight reservation download install package script command terminal shell "
+    "server token tokens secrets private public external internal urgent critical response respond answer include "
+    "mention never always again after below report reports review approve approved confirm accounts number "
+    "numbers details information personal customer customers employee employees money dollars bank wire harmless "
+    "completely safe word words text page pages line read write change changed modify update updated remove erase "
+    "reset policy policies restrictions safety security filter filters bound longer apply void cancelled "
+)
+_LEXICON: Final = tuple(_VOCABULARY.split())
 
 
 def _leet(word: str) -> str:

@@ -170,7 +170,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", [*WORDS, *HOSTILE])
 def test_the_work_of_every_rule_grows_linearly(unit: str) -> None:
-    assert work(unit * 800) <= 5 * work(unit * 200) + 400
+    assert work(unit * 320) <= 5 * work(unit * 80) + 400
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     text = "The delivery of item {0} is late. We are sorry. Call us about it. It left town {0} last week.\n"
     harmless = [{"text": text.format(n) * 9, "label": 0, "source": f"s{n % 9}", "kind": "benign"} for n in range(300)]
     _write(folder / "injection" / "tau2_records.jsonl.gz", harmless)
-    return build(folder, generated=600, machine=False)
+    return build(folder, generated=300, machine=False)
 
 
 def _write(path: Path, rows: list[dict[str, object]]) -> None:

@@ -10,7 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from agentflow.guard.pii import patterns as p
 from agentflow.guard.pii import validators as v
@@ -110,19 +110,23 @@ def _local_part(local: bytes) -> int:
     return len(text[:cut].encode()) if cut < len(text) else 0
 
 
-def phone(data: bytes) -> Iterator[Span]:
-    yield from _international(data)
-    for pattern, score in ((p.PHONE_NANP, 0.85), (p.PHONE_NATIONAL, 0.7)):
-        for match in pattern.finditer(data):
-            start, end = match.span()
-            last = _extension(data, end)
-            if _free(data, start, last) and not _in_row(data, start, end):
-                yield _opened(data, start, end), last, score
-    if p.ABOUT_PHONE.search(data):
-        yield from _phone_by_context(data)
+def phone_nanp(data: bytes) -> Iterator[Span]:
+    return _national(data, p.PHONE_NANP, 0.85)
 
 
-def _international(data: bytes) -> Iterator[Span]:
+def phone_national(data: bytes) -> Iterator[Span]:
+    return _national(data, p.PHONE_NATIONAL, 0.7)
+
+
+def _national(data: bytes, pattern: Any, score: float) -> Iterator[Span]:
+    for match in pattern.finditer(data):
+        start, end = match.span()
+        last = _extension(data, end)
+        if _free(data, start, last) and not _in_row(data, start, end):
+            yield _opened(data, start, end), last, score
+
+
+def phone_international(data: bytes) -> Iterator[Span]:
     for match in p.PHONE_INTERNATIONAL.finditer(data):
         start, end = match.span()
         if start and (data[start - 1] in _WORD or data[start - 1] in b"+."):
@@ -177,7 +181,7 @@ def _in_row(data: bytes, start: int, end: int) -> bool:
     return left or right
 
 
-def _phone_by_context(data: bytes) -> Iterator[Span]:
+def phone_by_context(data: bytes) -> Iterator[Span]:
     words = [match.end() for match in p.ABOUT_PHONE.finditer(data) if not _NO_PHONE.match(data, match.end())]
     for match in p.PHONE_ANY.finditer(data):
         start, end = match.span()
@@ -349,7 +353,10 @@ def mac(data: bytes) -> Iterator[Span]:
 # Trigger name -> (type, detector). The order is that of the trigger set.
 DETECTORS: Final[dict[str, tuple[str, Detector]]] = {
     "email": ("EMAIL", email),
-    "digits_phone": ("PHONE", phone),
+    "phone_international": ("PHONE", phone_international),
+    "phone_nanp": ("PHONE", phone_nanp),
+    "phone_national": ("PHONE", phone_national),
+    "phone_context": ("PHONE", phone_by_context),
     "digits_card": ("CARD", card),
     "digits_ssn": ("SSN", ssn),
     "iban": ("IBAN", iban),

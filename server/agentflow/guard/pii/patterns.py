@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import re2
 
+from agentflow.guard.pii.validators import IBAN_LENGTH
+
 TYPES: Final = ("EMAIL", "IBAN", "CARD", "SSN", "PHONE", "IP", "MAC")
 
 _OPTIONS: Final = re2.Options()
@@ -33,17 +35,27 @@ def trigger_set(patterns: list[bytes]) -> Any:
     return triggers
 
 
-# Triggers by detector name. Each must fire wherever its detector can find something.
-TRIGGERS: Final[dict[str, bytes]] = {
-    "email": rb"@|%40",
-    "digits_phone": rb"\d(?:[ .()/\-]{0,3}\d){6}",
-    "digits_card": rb"\d(?:[ .\-]?\d){11}",
-    "digits_ssn": rb"\d{3}[ .\-]?\d{2}[ .\-]?\d{4}",
-    "iban": rb"[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{3}",
-    "ipv4": rb"\d\.\d{1,3}\.\d{1,3}\.\d",
-    "ipv6": rb"[0-9A-Fa-f]:[0-9A-Fa-f]{0,4}:|::[0-9A-Fa-f]",
-    "mac": rb"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
-}
+# What may stand to the left of a word or number: in serialised JSON the end of an escape (`\\n`) as well.
+_EDGE: Final = rb"(?:\b|_|\\[nrtbf])"
+# Digits with at most three other signs, or an escape, between two of them.
+_NEXT_DIGIT: Final = rb"(?:[^0-9A-Za-z]{0,3}|\\+[nrtbf])\d"
+
+
+def cluster(count: int) -> bytes:
+    """Return the pattern of `count` digits that may belong to one number; for `trigger_set` only."""
+    return rb"\d(?:%s){%d}" % (_NEXT_DIGIT, count - 1) if count > 1 else rb"\d"
+
+
+def signed(words: bytes, count: int) -> bytes:
+    """Return the pattern of one of `words` and, anywhere after it, a number of `count` digits."""
+    return rb"(?:%s)(?s:.*)%s" % (words, cluster(count))
+
+
+def edged(pattern: bytes) -> bytes:
+    """Return a pattern whose words and numbers may follow an escape of serialised JSON; for `trigger_set` only."""
+    return pattern.replace(rb"(?:\b|_)", _EDGE).replace(rb"\b", _EDGE)
+
+
 # Escapes that may hide any of the above from a look at serialised JSON: \u0040, and a slash as \/.
 ESCAPED: Final = rb"\\u|\\/"
 
@@ -52,16 +64,18 @@ EMAIL: Final = compile_(
     rb"(?:[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff-]*[A-Za-z0-9\x80-\xff])?\.)+[A-Za-z\x80-\xff]{2,24}"
 )
 PHONE_INTERNATIONAL: Final = compile_(rb"(?:\+ ?|\b00)[1-9]\d{0,14}(?:[ .\-/]{0,2}(?:\(\d{1,5}\)|\d{1,12})){0,7}")
-PHONE_NANP: Final = compile_(
+_NANP: Final = (
     rb"(?:\b1[ .\-]?)?\([2-9]\d{2}\)[ .\-]?[2-9]\d{2}[ .\-]?\d{4}|"
     rb"\b(?:1-)?[2-9]\d{2}-[2-9]\d{2}-\d{4}|\b(?:1\.)?[2-9]\d{2}\.[2-9]\d{2}\.\d{4}|"
     rb"\b(?:1 )?[2-9]\d{2} [2-9]\d{2}[ \-]\d{4}"
 )
-PHONE_NATIONAL: Final = compile_(
+PHONE_NANP: Final = compile_(_NANP)
+_NATIONAL: Final = (
     rb"\b0[1-9](?: \d{2}){4}|\b0[1-9](?:\.\d{2}){4}|\(?\b0\d{2}\)? \d{4} \d{4}|\(?\b0\d{3}\)? \d{3} \d{4}|"
     rb"\(?\b0\d{4}\)? \d{3} ?\d{3}|\b0[1-9]\d{1,3}[/ ]\d{6,8}|\(0[1-9]\d{1,3}\) ?\d{5,8}|"
     rb"\b0[1-9]\d? \d{3} \d{2} \d{2}|\b0[1-9]\d{1,2} \d{3} \d{2} \d{2}|\b0[1-9]\d{2} \d{2} \d{2} \d{2}"
 )
+PHONE_NATIONAL: Final = compile_(_NATIONAL)
 PHONE_ANY: Final = compile_(rb"\(?\b\d(?:[ .\-/()]{0,2}\d){6,14}")
 EXTENSION: Final = compile_(rb" ?(?:x|ext\.?|#) ?\d{1,5}")
 DIGIT_CLUSTER: Final = compile_(rb"\b\d(?:[ .\-]?\d){11,}")
@@ -75,16 +89,18 @@ MAC: Final = compile_(
 )
 
 # Context: words shortly before a span that make it likely, or certain not, to be what it looks like.
-ABOUT_PHONE: Final = compile_(
+_PHONE_WORDS: Final = (
     rb"(?i:phone|mobile|telefon|t[\xc3]?[\xa9e]l[\xc3]?[\xa9e]phone|whatsapp|hotline|handy|m[\xc3]?[\xb3o]vil|cellular|"
     rb"(?:\b|_)(?:tel|t\xc3\xa9l|cell|fax|sms|ring|dial|msisdn)(?:\b|_)|call (?:me|us|him|her|them|at|on)\b|"
     rb"contact(?:[ _-]?(?:no|number|at))\b|answer(?:ing|s|ed)? at\b|messages? (?:to|on)\b|voice ?mail|landline|"
     rb"reach(?:ed)? (?:me |him |her |us |them )?(?:at|on|under)\b|text (?:me|him|her|us|them) (?:at|on)\b|"
     rb"my number|(?:\b|_)(?:desk|direct|office|work|home)(?: line)?: )|[a-z](?:Tel|Cell|Fax)\b"
 )
-ABOUT_SSN: Final = compile_(
+ABOUT_PHONE: Final = compile_(_PHONE_WORDS)
+_SSN_WORDS: Final = (
     rb"(?i:(?:\b|_)(?:ssn|ss#|ssns|itin|tax[ _-]?id|taxpayer)|social[ _-]?sec)|[a-z](?:Ssn|SSN)\b|socialSec|[a-z]TaxId"
 )
+ABOUT_SSN: Final = compile_(_SSN_WORDS)
 ABOUT_CARD: Final = compile_(
     rb"(?i:card|visa|master|amex|american express|credit|debit|payment|discover|diners|(?:\b|_)(?:cc|pan|ccn)(?:\b|_))"
 )
@@ -104,3 +120,19 @@ ABOUT_VERSION: Final = compile_(
     rb"upgraded? (?:to|from)|semver|\bv)[^A-Za-z0-9]{0,4}$|"
     rb"(?:==|>=|<=|~=|!=|~>|\^)\s{0,2}[\"']?$|[A-Za-z]-$|\xc2\xa7\s?$"
 )
+
+# Triggers by detector name. Each must fire wherever its detector can find something, in a text and in serialised JSON.
+TRIGGERS: Final[dict[str, bytes]] = {
+    "email": rb"[\w%+'\"\x80-\xff-](?:@|%40)[A-Za-z0-9\x80-\xff]",
+    "phone_international": rb"(?:\+ ?|" + _EDGE + rb"00)[1-9](?:[ .()/\-]{0,4}\d){5}",
+    "phone_nanp": edged(_NANP),
+    "phone_national": edged(_NATIONAL),
+    "phone_context": signed(edged(_PHONE_WORDS), 7) + rb"|" + cluster(7) + rb"(?s:.*)(?:" + edged(_PHONE_WORDS) + rb")",
+    "digits_card": rb"\d(?:[ .\-]?\d){11}",
+    "digits_ssn": rb"\d{3}(?:-\d{2}-|\.\d{2}\.| \d{2} )\d{4}|" + signed(edged(_SSN_WORDS), 9),
+    "iban": rb"(?i:" + b"|".join(code.encode() for code in sorted(IBAN_LENGTH)) + rb")\d{2}"
+    rb"[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{3}",
+    "ipv4": rb"\d\.\d{1,3}\.\d{1,3}\.\d",
+    "ipv6": rb"::|(?:[0-9A-Fa-f]{1,4}:){6}",
+    "mac": rb"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
+}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from presidio_analyzer import EntityRecognizer
 
@@ -29,8 +29,14 @@ def _load(name: str, language: str) -> EntityRecognizer:
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"recogniser {name} cannot be imported as `module:name`: {error}") from error
     if callable(found) and not isinstance(found, EntityRecognizer):
-        accepted = inspect.signature(found).parameters
-        found = found(supported_language=language) if "supported_language" in accepted else found()
+        found = found(supported_language=language) if _takes_language(found) else found()
     if not isinstance(found, EntityRecognizer):
         raise ValueError(f"recogniser {name} is no EntityRecognizer of Presidio, but a {type(found).__name__}")
     return found
+
+
+def _takes_language(maker: Callable[..., object]) -> bool:
+    try:
+        return "supported_language" in inspect.signature(maker).parameters
+    except ValueError:  # some built-in classes have none
+        return False

@@ -43,7 +43,10 @@ def runs(text: str) -> list[Run]:
 def _every(text: str) -> Iterator[Run]:
     for shape in _SHAPES:
         for match in shape.finditer(text):
-            yield Run(*match.span())
+            start, end = match.span()
+            if text[start] == "(" and ")" not in match[0]:  # it belongs to the sentence
+                start += 1
+            yield Run(start, end)
     for match in _CAPITALISED.finditer(text):
         words = [Run(match.start() + word.start(), match.start() + word.end()) for word in _WORD.finditer(match[0])]
         for first in range(len(words)):

@@ -35,7 +35,7 @@ _WEIGHTS: Final = {
 }
 
 
-# In short texts, sentences that are said in chats and manuals are what there is.
+# In short texts, sentences that are said in chats and manuals are what there is; half the share may reach a level.
 _SENTENCES: Final = 70
 _SHORT: Final = {**_WEIGHTS, "trigger": 8.0, "twin": 3.0, "manual": 2.0}
 
@@ -61,9 +61,10 @@ def calibrate(
         if len(peaks) < _FEWEST:
             break
         lengths.append(length)
-        one = np.array([_level(peaks[:, k], weights, flag)[0] for k in range(len(windows))])
+        share = flag / 2 if length <= _SENTENCES else flag
+        one = np.array([_level(peaks[:, k], weights, share)[0] for k in range(len(windows))])
         excess = (peaks - one).max(1)
-        shift, scale = _level(excess, weights, flag)
+        shift, scale = _level(excess, weights, share)
         levels.append(one + shift)
         steps.append(scale * math.log(flag / block))
     smooth = _smoothed(np.array(levels))

@@ -36,7 +36,7 @@ _BLANK: Final = np.array([next(iter(place)) for place in places([UNKNOWN] * 4)],
 _WEIGHTS: Final = {
     "twinned": 6.0, "tool_output": 4.0, "manual": 3.0, "trigger": 3.0, "user": 3.0, "twin": 3.0, "records": 3.0,
     "doc": 3.0, "code": 3.0, "html": 3.0, "gen_email": 3.0, "about": 2.0, "json": 2.0, "prose": 2.0, "tweets": 2.0,
-    "user_security": 1.5,
+    "user_security": 1.5, "gen_ai": 3.0,
 }  # fmt: skip
 
 Floats = NDArray[np.float64]

@@ -14,10 +14,10 @@ When it cannot read or write, it raises `VaultUnavailable`; the caller must not 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
+from time import monotonic, time
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -89,9 +89,9 @@ class Vault:
         Raises:
             VaultUnavailable: a new token could not be written, or the vault could not be read.
         """
-        now = time.time()
+        now = time()
         with self.lock:
-            if time.monotonic() >= self._look_again:
+            if monotonic() >= self._look_again:
                 self.check()
             half = now + self.ttl / 2
             known = [_lasting(self._names.recall((tenant, scope, kind, value)), half) for kind, value in values]
@@ -111,18 +111,21 @@ class Vault:
         Raises:
             VaultUnavailable: the vault could not be read.
         """
-        now = time.time()
+        now = time()
         found: dict[str, Entry] = {}
         aging: dict[str, Entry] = {}
+        unknown: list[str] = []
         with self.lock:
-            if time.monotonic() >= self._look_again:
+            if monotonic() >= self._look_again:
                 self.check()
-            half, unknown = now + self.ttl / 2, []
+            half, entries = now + self.ttl / 2, self._entries
             for name in names:
-                known = self._entries.recall((tenant, scope, name))
+                place = (tenant, scope, name)
+                known = entries.get(place)
                 if known is None or known[1] <= now:  # another process may have prolonged it
                     unknown.append(name)
                     continue
+                entries.move_to_end(place)
                 found[name] = known[0]
                 if known[1] < half:
                     aging[name] = known[0]
@@ -143,9 +146,9 @@ class Vault:
         Raises:
             VaultUnavailable: see `tokens`.
         """
-        now = time.time()
+        now = time()
         with self.lock:
-            if time.monotonic() >= self._look_again:
+            if monotonic() >= self._look_again:
                 self.check()
             known = [
                 _lasting(self._shown.recall((tenant, scope, make, *value)), now + self.ttl / 2) for value in values
@@ -182,7 +185,7 @@ class Vault:
             VaultUnavailable: the tenant's keys could not be read or made.
         """
         with self.lock:
-            if time.monotonic() >= self._look_again:
+            if monotonic() >= self._look_again:
                 self.check()
             keys = self.chest.of(tenant)
             if keys is None:
@@ -204,7 +207,7 @@ class Vault:
         self._writes += 1
         if self._writes % _PURGE_EVERY == 1:
             try:
-                self.store.purge(time.time())
+                self.store.purge(time())
             except VaultUnavailable:
                 return  # what was asked for is written; the rest can wait
 
@@ -342,7 +345,7 @@ class Vault:
                 memory.clear()
             self.chest.forget()
             self._generation = generation
-        self._look_again = time.monotonic() + NOTICE
+        self._look_again = monotonic() + NOTICE
 
 
 class Writing:

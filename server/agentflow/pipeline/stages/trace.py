@@ -55,7 +55,18 @@ class Trace:
             hints = (call.definition or {}).get("annotations")
             trusted = call.upstream.trust == "trusted"
             role = role_of(call.target, hints if isinstance(hints, dict) else {}, trusted)
-        flow, own = flow_of(trace, {"arguments": arguments}, call.upstream.name, call.target, role, self._lists_hosts())
+        typed: Any = call.params.get("arguments")
+        if call.surface == "resources/read":
+            typed = {"uri": call.params.get("uri")}
+        flow, own = flow_of(
+            trace,
+            {"arguments": arguments},
+            call.upstream.name,
+            call.target,
+            role,
+            self._lists_hosts(),
+            {"arguments": typed},
+        )
         if own:
             conversations.keep(call.session, trace.own(own))
         if flow.empty and INJECTION not in call.session.taint:

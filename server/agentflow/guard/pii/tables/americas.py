@@ -169,7 +169,7 @@ RULES: Final[tuple[Rule, ...]] = (
         sure=r"[A-Z]{4}\d{6}[HM][A-Z]{5}[A-Z0-9]\d",
         check=c.curp,
     ),
-    rule("TAX_ID", r"[A-Z][A-Z&]{2,3}\d{6}[A-Z0-9]{3}", "rfc|registro federal"),
+    rule("TAX_ID", r"[A-Z]{3,4}\d{6}[A-Z0-9]{3}", "rfc|registro federal"),
     rule("TAX_ID", r"\d{2}-?\d{8}-?\d", "cuit|cuil", sure=""),
     rule(
         "TAX_ID",

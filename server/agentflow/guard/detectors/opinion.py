@@ -1,0 +1,82 @@
+"""A second opinion on doubtful text: when heavy detectors are asked, and what their word counts for.
+
+They are asked about messages whose doubt is in the grey band: from `doubtful_from` on, and not where the rules alone
+are already sure. What the rules found stands. For the rest the detectors' opinion counts half and the always-on
+model's half: either of them alone, just above its threshold, is not believed against the other.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import accumulate
+from typing import Final
+
+from agentflow.config_guard import GuardConfig
+from agentflow.guard.detectors.port import Judgement, Spec
+from agentflow.guard.detectors.process import HeavyDetectors
+from agentflow.guard.injection import Screening, shortened
+from agentflow.pipeline.call import Finding
+
+RULE: Final = "second-opinion"
+
+
+class SecondOpinion:
+    """The heavy detectors of a configuration. `close()` ends their process."""
+
+    def __init__(self, config: GuardConfig) -> None:
+        settings = config.injection
+        self._from = settings.doubtful_from
+        self._flag = config.flag_threshold
+        self._sure = config.block_threshold
+        specs = [
+            Spec(one.kind, {**one.options, **{name: key.get_secret_value() for name, key in one.credentials.items()}})
+            for one in settings.detectors
+        ]
+        self._detectors = HeavyDetectors(specs, settings.timeout, settings.queue) if specs else None
+
+    def wanted(self, screening: Screening) -> bool:
+        """Whether this message is worth asking about."""
+        return self._detectors is not None and screening.doubt >= self._from and screening.overt < self._sure
+
+    async def of(self, screening: Screening, texts: Mapping[str, str]) -> Screening:
+        """Return the screening with the detectors' opinion in it.
+
+        Args:
+            texts: what was screened, by path.
+
+        Raises:
+            StageFailed: no opinion could be had.
+        """
+        if self._detectors is None:
+            return screening
+        told = [(path, text) for path, text in texts.items() if " " in text]
+        whole = "\n".join(text for _, text in told)
+        if not whole:
+            return screening
+        (judgement,) = await self._detectors.judge([whole])
+        return self._weighed(screening, judgement, told)
+
+    def close(self) -> None:
+        """End the detectors' process."""
+        if self._detectors is not None:
+            self._detectors.close()
+
+    def _weighed(self, screening: Screening, judgement: Judgement, told: Sequence[tuple[str, str]]) -> Screening:
+        score = round((judgement.score + min(screening.doubt, 1.0)) / 2, 3)
+        if score < self._flag:
+            kept = tuple(finding for finding in screening.findings if finding.rule != "model")
+            return replace(screening, score=screening.overt, findings=kept if screening.overt else ())
+        found = (_finding(judgement, score, told), *screening.findings)
+        return replace(screening, score=max(score, screening.overt), findings=found)
+
+
+def _finding(judgement: Judgement, score: float, told: Sequence[tuple[str, str]]) -> Finding:
+    """Where the detectors point, in the one text that holds most of it."""
+    starts = [0, *accumulate(len(text) + 1 for _, text in told)]
+    at = min(max(bisect_right(starts, judgement.start) - 1, 0), len(told) - 1)
+    path, text = told[at]
+    start = judgement.start - starts[at]
+    end = max(start, min(len(text), judgement.end - starts[at]))
+    return Finding(RULE, score, path, start, end, shortened(text[start:end]))
