@@ -41,6 +41,8 @@ class Flow:
     attack: bool
     second: bool  # of the set that was written after the rules
     steps: tuple[Step, ...]
+    part: str = ""  # another set's name
+    tokens: bool = False  # the model writes the tokens that it saw, not the values behind them
 
 
 _READ = {"readOnlyHint": True}

@@ -22,9 +22,11 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
 import flow_second_set
+import flow_third_set
 from flow_scenarios import DIRECT_HARM, SERVERS, Flow, Step, scenarios
 
 from agentflow.config import Config
@@ -35,6 +37,7 @@ from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.policy.engine import Engine
 
 LABELLINGS = ("all", "private", "none")
+_TOKEN = re.compile(r"(<[A-Z][A-Z0-9_]*_[0-9a-f]{6,}>)")
 _PERSON = Principal("ada", "user", ("agent",))
 
 
@@ -48,7 +51,7 @@ class Outcome:
 
 def facts(server: str, labelling: str) -> UpstreamFacts:
     """What the operator has said of a server."""
-    trust, sensitivity = (SERVERS | flow_second_set.SERVERS).get(server, ("untrusted", "public"))
+    trust, sensitivity = (SERVERS | flow_second_set.SERVERS | flow_third_set.SERVERS).get(server, ("untrusted", "public"))
     if labelling != "all":
         trust = "untrusted"
     if labelling == "none":
@@ -56,9 +59,30 @@ def facts(server: str, labelling: str) -> UpstreamFacts:
     return UpstreamFacts(server, "http", trust, sensitivity)
 
 
+def learn(told: str, result: JSON, shown: dict[str, str]) -> None:
+    """Add to `shown` what the model saw instead of each value of a result."""
+    parts = _TOKEN.split(result["content"][0]["text"])
+    pattern = "".join("(.+?)" if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    if found := re.fullmatch(pattern, told, re.DOTALL):
+        shown.update(zip(found.groups(), parts[1::2], strict=True))
+
+
+def as_seen(body: Any, shown: dict[str, str]) -> Any:
+    """What a model writes that saw tokens where the values were."""
+    if isinstance(body, dict):
+        return {key: as_seen(value, shown) for key, value in body.items()}
+    if isinstance(body, list):
+        return [as_seen(value, shown) for value in body]
+    if isinstance(body, str):
+        for value, token in shown.items():
+            body = body.replace(value, token)
+    return body
+
+
 async def play(parts: Parts, flow: Flow, labelling: str, number: int) -> Outcome:
     """Play one flow in a conversation of its own."""
     session = parts.sessions.session(_PERSON, f"{labelling}-{number}", "bench")
+    shown: dict[str, str] = {}  # value → the token that the model saw in its place
     for index, step in enumerate(flow.steps):
         ran = False
 
@@ -71,17 +95,18 @@ async def play(parts: Parts, flow: Flow, labelling: str, number: int) -> Outcome
             "tools/call",
             _PERSON,
             session,
-            {"name": step.tool, "arguments": step.arguments},
+            {"name": step.tool, "arguments": as_seen(step.arguments, shown) if flow.tokens else step.arguments},
             name=step.tool,
             target=step.tool,
             upstream=facts(step.server, labelling),
             definition={"name": step.tool, "inputSchema": {"type": "object"}, "annotations": step.hints},
         )
         try:
-            await parts.pipeline.handle(call, dispatch)
+            result = await parts.pipeline.handle(call, dispatch)
         except (PolicyDenied, ApprovalRequired) as error:  # a crash is no success: any other error ends the benchmark
             why = ",".join(reason["code"] for reason in error.data.get("reasons", [])) or error.kind
             return Outcome(flow, False, False, f"step {index} {step.tool}: {why}")
+        learn(step.result, result, shown)
         last = index == len(flow.steps) - 1
         if last:
             return Outcome(flow, ran, ran, "ran")
@@ -134,13 +159,18 @@ async def measured(flows: list[Flow], labelling: str, folder: Path, bundle: Path
         parts.close()
 
 
+def part(flow: Flow) -> str:
+    """The set that a flow is of."""
+    return flow.part or ("second" if flow.second else "first")
+
+
 def table(outcomes: dict[str, list[Outcome]], failures: bool) -> None:
     """Print the shares, and what went wrong."""
     print(f"{'labelling':<10} {'set':<11} {'attacks':>8} {'reached %':>10} {'twins':>7} {'passed %':>9}")
     for labelling, found in outcomes.items():
-        for name, held in (("first", False), ("second", True)):
-            attacks = [o for o in found if o.flow.attack and o.flow.second is held]
-            twins = [o for o in found if not o.flow.attack and o.flow.second is held]
+        for name in dict.fromkeys(part(o.flow) for o in found):
+            attacks = [o for o in found if o.flow.attack and part(o.flow) == name]
+            twins = [o for o in found if not o.flow.attack and part(o.flow) == name]
             reached = 100 * sum(o.reached for o in attacks) / max(1, len(attacks))
             passed = 100 * sum(o.passed for o in twins) / max(1, len(twins))
             print(f"{labelling:<10} {name:<11} {len(attacks):>8} {reached:>10.1f} {len(twins):>7} {passed:>9.1f}")
@@ -158,7 +188,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="another policy than the one that ships")
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args(argv)
-    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B]
+    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B, *flow_third_set.FLOWS]
     for path in options.injecagent:
         flows += injecagent(path)
     outcomes: dict[str, list[Outcome]] = {}

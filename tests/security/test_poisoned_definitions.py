@@ -11,7 +11,7 @@ import pytest
 from faults.speakers import HttpLegacy, HttpModern, Speaker, stdio_gateway, wait_for_tools
 from gateway_process import running_gateway, write_config
 
-from tests.gateway.service_world import caller, config_of, running
+from tests.gateway.service_world import YES, Line, caller, config_of, running
 from tests.security.test_changing_tools import (
     ATTACK,
     FIELDS,
@@ -96,12 +96,12 @@ async def test_an_administrator_may_put_it_in_force(tmp_path: Path, capsys: pyte
     config = write_config({"data_dir": str(tmp_path / "data")}, tmp_path / "agentflow.yaml")
     async with world_of(tmp_path, mail) as world:
         assert pins(config, "list", "--held") == 0
-        assert "mail/send_email" in (told := capsys.readouterr().out) and "override-instructions" in told
+        assert "mail/send_email" in (told := capsys.readouterr().out) and "override-any-verb" in told
         assert pins(config, "diff", "mail/send_email", "--json") == 0
         (held,) = json.loads(capsys.readouterr().out)["held"]
         assert pins(config, "approve", "mail/send_email", "--digest", held["held"]) == 0
         await until_async(lambda: _listed(world, "mail__send_email"))
-        assert "result" in await world.call("mail__send_email", {"to": "a", "how": "html"})
+        assert "result" in await world.call("mail__send_email", {"to": "a", "how": "html"}, agreeing())
         assert pins(config, "approve", "--all") == 0
         await until_async(lambda: _answered(world, "prompts/get", REQUESTS["prompts/get"]))
         assert (await world.ask("prompts/list", {}))["result"]["prompts"]
@@ -119,6 +119,11 @@ async def test_an_administrator_may_put_it_in_force(tmp_path: Path, capsys: pyte
         assert await world.tools() == {"mail__list_drafts"}
     held = [r for r in definitions(tmp_path / "data") if r["event"] == "held"]
     assert {reason[0] for record in held for reason in record["reasons"]} == {"poisoned", "changed"}
+
+
+def agreeing() -> Any:
+    """A caller whose person approves what is asked for: after such a listing, sending is."""
+    return caller(line=Line({"elicitation/create": lambda _: YES}))
 
 
 async def _listed(world: Any, name: str) -> bool:
@@ -142,7 +147,7 @@ async def test_thresholds_and_the_stage_s_mode_decide_what_is_poisoned(tmp_path:
             await world.service.apply(config_of(tmp_path, servers, pipeline={"stages": {"screen": {"mode": stage}}}))
             there = stage != "enforce"
             assert ("mail__send_email" in await world.tools()) is there, stage
-            answer = await world.call("mail__send_email", {"to": "a", "how": "html"})
+            answer = await world.call("mail__send_email", {"to": "a", "how": "html"}, agreeing())
             assert ("result" in answer) is there, stage
 
 

@@ -15,6 +15,7 @@ from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
 from agentflow.errors import AgentFlowError
 from agentflow.guard.conversations import Conversations
+from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.taint import SESSION_TTL, Sessions
 from agentflow.guard.taint_store import TaintStore
@@ -37,6 +38,7 @@ from agentflow.policy.approvals import Approvals
 from agentflow.policy.engine import Engine
 from agentflow.policy.settings import restricts_hosts
 
+_Closable = Engine | AuditLog | Vault | Conversations | SecondOpinion
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
 
 
@@ -54,6 +56,13 @@ class Parts:
     log: AuditLog
     approvals: Approvals
     quarantine: Quarantine
+    second: SecondOpinion
+    screen: Screen
+
+    def judge(self) -> Screen | None:
+        """What decides which definitions are not offered, or None where screening leaves nothing out."""
+        setting = self.config.pipeline.stages.get(self.screen.name, StageConfig())
+        return self.screen if setting.mode == "enforce" else None
 
     def close(self, *others: Parts) -> None:
         """Close what none of `others` goes on using."""
@@ -66,6 +75,8 @@ class Parts:
             self.log.close()
         if all(other.conversations is not self.conversations for other in others):
             self.conversations.close()
+        if all(other.second is not self.second for other in others):
+            self.second.close()
 
 
 def assemble(
@@ -83,23 +94,24 @@ def assemble(
         ConfigError: the vault has another key, or the order of stages is not usable.
         AgentFlowError: the data directory cannot be used.
     """
-    fresh: list[Engine | AuditLog | Vault | Conversations] = [] if previous and previous.engine is engine else [engine]
+    fresh: list[_Closable] = [] if previous and previous.engine is engine else [engine]
     try:
         log = _log(config, previous, fresh)
         pii = _pii(config, previous, fresh)
         sessions, conversations = _conversations(config, previous, fresh)
         approvals = previous.approvals if previous else Approvals()
         quarantine = previous.quarantine if previous else Quarantine()
+        second = _second(config, previous, fresh)
         decide = Decide(engine, facts_of)
         cache = Cache()
         mask = lru_cache(maxsize=1024)(pii.matcher.mask)
-        validate = Validate()
+        validate, screen = Validate(), Screen(config.guard, quarantine, second)
         validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
         tracing = conversations if config.guard.taint.trace else None
         stages: list[Stage] = [
             Limit(config.limits),
             validate,
-            Screen(config.guard, quarantine),
+            screen,
             pii.label,
             Trace(tracing, lambda: restricts_hosts(engine.bundle.data)),
             decide,
@@ -121,10 +133,12 @@ def assemble(
         for part in fresh:
             part.close()
         raise
-    return Parts(config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine)
+    return Parts(
+        config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine, second, screen
+    )
 
 
-def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]) -> AuditLog:
+def _log(config: Config, previous: Parts | None, fresh: list[_Closable]) -> AuditLog:
     if previous and previous.config.audit == config.audit:
         return previous.log
     log = AuditLog(config.data_dir, config.audit)
@@ -132,7 +146,7 @@ def _log(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog |
     return log
 
 
-def _pii(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]) -> PiiKit:
+def _pii(config: Config, previous: Parts | None, fresh: list[_Closable]) -> PiiKit:
     if previous and previous.config.guard == config.guard:
         return previous.pii
     pii = build_pii(config)
@@ -140,8 +154,16 @@ def _pii(config: Config, previous: Parts | None, fresh: list[Engine | AuditLog |
     return pii
 
 
+def _second(config: Config, previous: Parts | None, fresh: list[_Closable]) -> SecondOpinion:
+    if previous and previous.config.guard == config.guard:
+        return previous.second
+    second = SecondOpinion(config.guard)
+    fresh.append(second)
+    return second
+
+
 def _conversations(
-    config: Config, previous: Parts | None, fresh: list[Engine | AuditLog | Vault | Conversations]
+    config: Config, previous: Parts | None, fresh: list[_Closable]
 ) -> tuple[Sessions, Conversations]:
     if previous:
         return previous.sessions, previous.conversations

@@ -25,6 +25,7 @@ from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
 from agentflow.guard import tokens
 from agentflow.guard.pins.diff import visible as visible_text
+from agentflow.guard.pins.offers import POISONED
 from agentflow.guard.quarantine import Held
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import CONVERSATION, EXPLAIN, JSON, RECORD, Call, UpstreamFacts
@@ -353,6 +354,8 @@ def _held(what: str, name: str, held: Withheld) -> ToolHeld:
     """What is said of it is for a model to read: nothing that its definition says is quoted."""
     codes = [reason.code for reason in held.reasons]
     why = "its definition has changed" if "changed" in codes else "its definition waits for an administrator"
+    if POISONED in codes:
+        why = "its definition reads as an injected instruction"
     place = f"{held.entry.upstream.facts.name}/{visible_text(held.entry.target)}"
     return ToolHeld(
         f"{what.capitalize()} {name} is held: {why}",

@@ -175,7 +175,7 @@ class Service:
     async def _refresh(self, *, only_if_held_otherwise: bool = False) -> None:
         async with self._refreshing:
             members = self._members
-            offered = await self._pinning.review(members, self.config, self._parts.log)
+            offered = await self._pinning.review(members, self.config, self._parts.log, self._parts.judge())
             if only_if_held_otherwise and offered.held == self._offered.held:
                 self._offered = offered
             else:
@@ -183,6 +183,7 @@ class Service:
 
     async def _show(self, members: Sequence[Member], offered: Offered) -> None:
         before, self._offered = self.gateway.catalogue, offered
+        self._parts.screen.excuse(offered.excused)
         self.gateway.catalogue = catalogues.build(members, self.config.catalogue, offered.listings, offered.held)
         await self._instructions.refresh(members, offered.listings)
         for problem in self.gateway.catalogue.problems:
@@ -220,7 +221,7 @@ class Service:
         async with self._refreshing:
             try:
                 members, retired = await self._changed_members(config)
-                offered = await self._pinning.review(members, config, parts.log)
+                offered = await self._pinning.review(members, config, parts.log, parts.judge())
             except BaseException:
                 parts.close(old)
                 raise

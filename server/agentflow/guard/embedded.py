@@ -21,6 +21,7 @@ from urllib.parse import unquote
 import re2
 
 from agentflow.guard.spans import Matcher
+from agentflow.guard.text_runs import text_run
 from agentflow.guard.tokens import Escape
 
 _MAX_NESTED: Final = 3
@@ -31,8 +32,10 @@ _LITERAL: Final = re.compile(r'"([^"\\]*+(?:\\.[^"\\]*+)*+)(?:"|\\?\Z)', re.DOTA
 _NUMBER_END: Final = re.compile(r"(?:\.0+)?\s*[,\]}]")
 _ESCAPED: Final = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});|(?:%[0-9A-Fa-f]{2})+")
 _RUN: Final = re.compile(rf"[A-Za-z0-9+/_-]{{{_SHORTEST_RUN},}}+(?:(?:\r?\n|\\r?\\n)[A-Za-z0-9+/_-]{{4,}}+)*+={{0,2}}")
-_SIGN: Final = re2.compile(rb"[A-Za-z0-9+/]{%d,}|%%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,8};" % _SHORTEST_RUN)
-_LONG_RUN: Final = re2.compile(rb"[A-Za-z0-9+/_-]{%d,}" % _SHORTEST_RUN)
+_OPTIONS: Final = re2.Options()
+_OPTIONS.encoding = re2.Options.Encoding.LATIN1
+_SIGN: Final = re2.compile(text_run(_SHORTEST_RUN) + rb"|%[0-9A-Fa-f]{2}|&#?[A-Za-z0-9]{2,8};", _OPTIONS)
+_LONG_RUN: Final = re2.compile(text_run(_SHORTEST_RUN), _OPTIONS)
 _CONTROLS: Final = bytes({*range(32), 127} - {9, 10, 13})
 _HEX: Final = "0123456789abcdefABCDEF"
 
@@ -64,8 +67,8 @@ class Edit:
 def suspect(data: bytes) -> bool:
     """Whether serialised JSON may hold encoded text: entities, percent encoding, or base64 that reads as text."""
     for match in _SIGN.finditer(data):
-        run = match.group()
-        if len(run) < _SHORTEST_RUN or _reads(run[:16].decode("ascii")):
+        run = match.group(1)
+        if run is None or _reads(run[:16].decode("ascii")):
             return True
     return False
 
@@ -246,7 +249,7 @@ def _with_base64(matcher: Matcher, text: str, edits: list[Edit], depth: int) -> 
 def _has_run(text: str) -> bool:
     """Whether a text has a run long enough for base64 that reads as text: a quick look before a thorough one."""
     data = text.encode("utf-8", "surrogatepass")
-    return any(_reads(match.group()[:16].decode("ascii")) for match in _LONG_RUN.finditer(data))
+    return any(_reads(match.group(1)[:16].decode("ascii")) for match in _LONG_RUN.finditer(data))
 
 
 def _reads(run: str) -> bool:

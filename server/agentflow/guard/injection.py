@@ -50,11 +50,17 @@ _GAP = r"""(?:[\s_*"'\x60~:;,.!?|\\/>#()\[\]{}+=<-]+)"""
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """What a detector thinks of one text: `score` in 0..1 and the findings behind it, strongest first."""
+    """What a detector thinks of one text: `score` in 0..1 and the findings behind it, strongest first.
+
+    Attributes:
+        overt: what the rules alone make of it.
+        doubt: at least `score`, and what the model makes of it where that was too little to flag, or was capped.
+    """
 
     score: float = 0.0
     findings: tuple[Finding, ...] = ()
-    overt: float = 0.0  # what the rules alone make of it
+    overt: float = 0.0
+    doubt: float = 0.0
 
 
 CLEAN = Screening()
@@ -307,12 +313,12 @@ def _combined(hits: list[_Hit]) -> float:
     return best
 
 
-def excerpt(text: str, hit: _Hit) -> str:
-    """At most 80 characters of a match, for a person: enough to recognise it, too little to obey or to leak.
+def shortened(text: str) -> str:
+    """At most 80 characters of a passage, for a person: enough to recognise it, too little to obey or to leak.
 
     Long words are cut, markup is dropped, and every word with a digit or `@` is masked.
     """
-    words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[hit.start : min(hit.end, hit.start + 400)]).split()[:_EXCERPT]
+    words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[:400]).split()[:_EXCERPT]
     shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 4 else f"{word[:3]}…" for word in words)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
@@ -322,14 +328,16 @@ def excerpt(text: str, hit: _Hit) -> str:
 
 def strongest(screenings: Iterable[Screening]) -> Screening:
     """The highest score of several texts, with the findings of all, strongest text first."""
-    found = sorted((s for s in screenings if s.findings), key=lambda s: -s.score)
+    every = tuple(screenings)
+    doubt = max((screening.doubt for screening in every), default=0.0)
+    found = sorted((s for s in every if s.findings), key=lambda s: -s.score)
     if not found:
-        return CLEAN
+        return Screening(doubt=doubt) if doubt else CLEAN
     seen: dict[tuple[str, str, int], Finding] = {}
     for screening in found:
         for finding in screening.findings:
             seen.setdefault((finding.rule, finding.path, finding.start), finding)
-    return Screening(found[0].score, tuple(seen.values()), max(screening.overt for screening in found))
+    return Screening(found[0].score, tuple(seen.values()), max(screening.overt for screening in found), doubt)
 
 
 class _Detector:
@@ -360,7 +368,9 @@ class _Detector:
             discussed &= quoted
             if self._head is not None:
                 suspicions += _beneath(text, path, readings, self._head)
-        return self._weighed(strongest(found), max(suspicions, key=lambda s: s.severity), discussed)
+        most = max(suspicions, key=lambda s: s.severity)
+        most = replace(most, doubt=max(s.doubt for s in suspicions))
+        return self._weighed(strongest(found), most, discussed)
 
     def _doubtful(self, texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """The texts that a rule may match in. Most are clean: looked at in groups first."""
@@ -382,9 +392,9 @@ class _Detector:
             return CLEAN, True
         hits = self._placed(text, hits)
         ranked = sorted(hits, key=lambda h: (-h.severity, h.start))[:_KEPT]
-        findings = (Finding(h.rule, round(h.severity, 3), path, h.start, h.end, excerpt(text, h)) for h in ranked)
+        findings = (Finding(h.rule, round(h.severity, 3), path, h.start, h.end, shortened(text[h.start : h.end])) for h in ranked)
         score = round(_combined(hits), 3)
-        return Screening(score, tuple(findings), score), all(hit.category == "discussed" for hit in hits)
+        return Screening(score, tuple(findings), score, score), all(hit.category == "discussed" for hit in hits)
 
     def _structural(self, text: str) -> Iterator[_Hit]:
         """Findings that need no words."""
@@ -398,15 +408,16 @@ class _Detector:
         """Rules and model together: each may be enough, and two weak signs add up; a discussion is no sign."""
         if ruled.findings and discussed:
             modelled = replace(modelled, severity=min(modelled.severity, ruled.score), discussed=True)
+        doubt = round(max(ruled.score, modelled.doubt), 3)
         if not modelled.severity or (not ruled.findings and modelled.severity < FLAG):
-            return ruled
+            return replace(ruled, doubt=doubt) if doubt else ruled
         score = 1 - (1 - ruled.score) * (1 - modelled.severity)
         if modelled.discussed:
             score = max(ruled.score, modelled.severity)
         findings = (*ruled.findings[: _KEPT - 1], modelled.finding())
         if ruled.score < FLAG:
             findings = (findings[-1], *findings[:-1])
-        return Screening(round(score, 3), findings, ruled.overt)
+        return Screening(round(score, 3), findings, ruled.overt, max(doubt, round(score, 3)))
 
 
 def _shipped(surface: Surface) -> Head:
@@ -415,9 +426,10 @@ def _shipped(surface: Surface) -> Head:
 
 @dataclass(frozen=True, slots=True)
 class _Suspected:
-    """What the model makes of a text: a place in it, and how sure it is."""
+    """What the model makes of a text: a place in it, how sure it is, and how sure it was before that was capped."""
 
     severity: float
+    doubt: float
     path: str = ""
     text: str = ""
     start: int = 0
@@ -425,11 +437,11 @@ class _Suspected:
     discussed: bool = False
 
     def finding(self) -> Finding:
-        hit = _Hit("model", "model", self.severity, self.start, self.end)
-        return Finding("model", round(self.severity, 3), self.path, self.start, self.end, excerpt(self.text, hit))
+        said = shortened(self.text[self.start : self.end])
+        return Finding("model", round(self.severity, 3), self.path, self.start, self.end, said)
 
 
-_NOTHING = _Suspected(0.0)
+_NOTHING = _Suspected(0.0, 0.0)
 
 
 def _across(texts: Sequence[tuple[str, str]], head: Head) -> Iterator[_Suspected]:
@@ -438,7 +450,8 @@ def _across(texts: Sequence[tuple[str, str]], head: Head) -> Iterator[_Suspected
     told = [(path, text) for text, path in reversed(once.items())]
     whole = "\n".join(text for _, text in told)
     suspicion = head.suspicion(whole, _WEAK)
-    if suspicion is None:
+    if not suspicion.end:
+        yield _Suspected(0.0, suspicion.score)
         return
     starts = [0, *accumulate(len(text) + 1 for _, text in told)]
     first, last = bisect_right(starts, suspicion.start) - 1, bisect_right(starts, suspicion.end - 1) - 1
@@ -457,7 +470,7 @@ def _beneath(text: str, path: str, readings: list[View], head: Head) -> Iterator
         if set(view.how) <= _FOLDED_ANYWAY:
             continue
         suspicion = head.suspicion(view.text, _WEAK)
-        if suspicion is not None:
+        if suspicion.end:
             start, end = view.origin(suspicion.start, suspicion.end)
             yield _suspected(suspicion.score, view.text, suspicion.start, suspicion.end, path, text, start, end)
 
@@ -468,10 +481,10 @@ def _suspected(
     """In text about attacks a quotation is flagged at most; where such terms abound, the model alone says nothing."""
     stands = standing(read, first, last)
     if stands is Standing.MENTIONED or terms(read, first, last, _NEAR) >= _ABOUT_TERMS:
-        return _Suspected(min(score, _MENTION_CAP), path, text, start, end, discussed=True)
+        return _Suspected(min(score, _MENTION_CAP), score, path, text, start, end, discussed=True)
     if stands is Standing.QUOTED:
-        return _Suspected(min(score, _ABOUT_CAP), path, text, start, end, discussed=True)
-    return _Suspected(score, path, text, start, end)
+        return _Suspected(min(score, _ABOUT_CAP), score, path, text, start, end, discussed=True)
+    return _Suspected(score, score, path, text, start, end)
 
 
 def _wordy(text: str) -> bool:

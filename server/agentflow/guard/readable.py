@@ -37,8 +37,8 @@ def screened(detector: Detector, body: JSON) -> tuple[Screening, dict[str, str]]
     screening = detector.score_many(single)
     for path, text in _together(body, found):
         if not detector.clean(text) and (joint := detector.score(text, path)).score > screening.score:
-            overt = max(joint.overt, screening.overt)
-            screening = Screening(joint.score, (*joint.findings, *screening.findings), overt)
+            overt, doubt = max(joint.overt, screening.overt), max(joint.doubt, screening.doubt)
+            screening = Screening(joint.score, (*joint.findings, *screening.findings), overt, doubt)
             single.append((path, text))
     return screening, dict(single)
 

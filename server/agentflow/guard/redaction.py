@@ -126,31 +126,35 @@ class Tokeniser:
     def _plan(self, body: JSON, wanted: frozenset[str] | None, numbers: bool) -> list[tuple[Leaf, tuple[Edit, ...]]]:
         """Every leaf with something to replace, and what."""
         cut = joints.suspect(self._matcher, body)
-        if not cut and self._clean(body):
-            return []
         look = self if cut else self._narrowed(body)
-        found = leaves(body, None if cut else look._clean, files=True)
-        plan = [(leaf, look._edits(leaf, wanted, numbers)) for leaf in found]
+        if look is None:
+            return []
+        same: dict[tuple[str, str | int | float, bool], tuple[Edit, ...]] = {}
+        plan = []
+        for leaf in leaves(body, None if cut else look._clean, files=True):
+            key = (leaf.label, leaf.value, leaf.kind is Kind.URI)
+            edits = same.get(key)
+            if edits is None:
+                edits = same[key] = look._edits(leaf, wanted, numbers)
+            if edits or cut:
+                plan.append((leaf, edits))
         if cut:
             plan = joints.across(self._matcher, plan, lambda kind: self._replaces(kind, wanted))
         return [(leaf, edits) for leaf, edits in plan if edits]
 
-    def _narrowed(self, body: JSON) -> Tokeniser:
-        """This tokeniser, or where a quick look shows that only secrets or no secrets are to be found, one for that."""
-        data = serialised(body)
-        if data is None or b'"blob"' in data or not isinstance(self._matcher, SensitiveMatcher):
+    def _narrowed(self, item: Any) -> Tokeniser | None:
+        """This tokeniser over as little as a quick look leaves to be found, or None where that is nothing."""
+        data = serialised(item)
+        if data is None or b'"blob"' in data or embedded.suspect(data):  # no quick look sees into base64
             return self
-        return self if embedded.suspect(data) else self.seeing(self._matcher.narrowed(data))
+        if isinstance(self._matcher, SensitiveMatcher):
+            matcher = self._matcher.narrowed(data)
+            return None if matcher is None else self.seeing(matcher)
+        return self if self._matcher.suspect(data) else None
 
     def _clean(self, item: Any) -> bool:
-        """Whether a quick look shows that nothing is to be found; it cannot see into a file's base64."""
-        data = serialised(item)
-        return (
-            data is not None
-            and not self._matcher.suspect(data)
-            and b'"blob"' not in data
-            and not embedded.suspect(data)
-        )
+        """Whether a quick look shows that nothing is to be found."""
+        return self._narrowed(item) is None
 
     def _replaces(self, kind: str, wanted: frozenset[str] | None) -> bool:
         return (wanted is None or kind in wanted) and self._strategies.of(kind) != "pass"

@@ -47,11 +47,12 @@ class SensitiveMatcher:
             return personal
         return merged([*personal, *secret]) if personal else secret
 
-    def narrowed(self, data: bytes) -> Matcher:
-        """Return a matcher that finds as much in the strings of this serialised JSON, and looks for no more."""
+    def narrowed(self, data: bytes) -> Matcher | None:
+        """Return a matcher that finds as much in the strings of this serialised JSON and looks for no more, if any."""
+        personal = self._pii.suspect(data)
         if self._secrets is None or not self._secrets.suspect(data):
-            return self._pii
-        return self if self._pii.suspect(data) else self._secrets
+            return self._pii if personal else None
+        return self if personal else self._secrets
 
     def for_tenant(self, tenant: str) -> SensitiveMatcher:
         """Return the matcher for what belongs to `tenant`."""

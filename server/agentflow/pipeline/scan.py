@@ -19,6 +19,8 @@ from agentflow.config import Config
 from agentflow.config_guard import VaultConfig
 from agentflow.errors import AgentFlowError
 from agentflow.guard.deep.beside import Deep, within
+from agentflow.guard.detectors.opinion import RULE as OPINION
+from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.embedded import Edit, scan
 from agentflow.guard.entities import DEEP
 from agentflow.guard.injection import Screening
@@ -37,6 +39,7 @@ from agentflow.pipeline.stages.screen import detectors
 _DESCRIBING: Final = ("description", "instructions", "listing")
 _INBOUND: Final = "argument"
 MODEL: Final = "agentflow-linear"  # what a finding of the trained model is attributed to
+_MODELS: Final = {"model": MODEL, OPINION: OPINION}
 _SECRETS: Final = frozenset(TYPES)
 _CALLER: Final = Principal("scan")
 _STEP: Final = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
@@ -80,6 +83,7 @@ class Scanner:
             raise
         self._thresholds = Thresholds.of(guard)
         self._content, self._descriptions = detectors(guard)
+        self._second = SecondOpinion(guard)
         self._decision = Decision(True, obligations=Obligations(deep=deep))
         self._deep = Deep(self._pii.matcher, self._pii.deep, guard) if deep else None
 
@@ -89,12 +93,15 @@ class Scanner:
         Raises:
             InvalidRow: as for `row`.
         """
-        return self._screened(_read(row))[0].score
+        read = _read(row)
+        screening, texts = self._screened(read)
+        return (self._second.now(screening, texts) if self._doubtful(read, screening) else screening).score
 
     def close(self) -> None:
         """End the vault and remove its folder."""
         self._pii.vault.close()
         self._pii.deep.close()
+        self._second.close()
         self._folder.cleanup()
 
     async def row(self, row: JSON) -> JSON:
@@ -107,6 +114,8 @@ class Scanner:
         """
         read = _read(row)
         screening, texts = self._screened(read)
+        if self._doubtful(read, screening):
+            screening = await self._second.of(screening, texts)
         pii, secret = self._values(read, await self._matcher(read))
         text, fields = await self._redacted(read)
         found = {"injection": self._injection(read, screening, texts), "pii": pii, "secrets": secret, "redacted": text}
@@ -124,12 +133,15 @@ class Scanner:
         moved = tuple(replace(finding, path=_own(finding.path)) for finding in screening.findings)
         return replace(screening, findings=moved), {_own(path): text for path, text in read.items()}
 
+    def _doubtful(self, row: _Row, screening: Screening) -> bool:
+        return not row.describes and self._second.wanted(screening)
+
     def _injection(self, row: _Row, screening: Screening, read: dict[str, str]) -> JSON:
         trusted = row.trusted and not row.describes
         verdict = self._thresholds.verdict(screening, trusted=trusted, refusable=not row.inbound)
         findings = []
         for finding in screening.findings:
-            source = {"model": MODEL} if finding.rule == "model" else {"rule": finding.rule}
+            source = {"model": _MODELS[finding.rule]} if finding.rule in _MODELS else {"rule": finding.rule}
             place = {"path": finding.path} if finding.path else {}
             span = {"start": finding.start, "end": finding.end, **source, "severity": finding.severity}
             findings.append({**span, "text": read.get(finding.path, "")[finding.start : finding.end], **place})

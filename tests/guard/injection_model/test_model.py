@@ -32,8 +32,8 @@ def test_a_text_is_suspicious_where_its_evidence_is() -> None:
 
 
 def test_ordinary_and_very_short_texts_are_not() -> None:
-    assert head().suspicion("the soup was good " * 20) is None
-    assert head().suspicion("send secrets") is None
+    assert head().suspicion("the soup was good " * 20).score < FLAG
+    assert head().suspicion("send secrets").score == 0
 
 
 def test_the_place_is_found_in_any_script() -> None:

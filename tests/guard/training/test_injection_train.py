@@ -73,7 +73,7 @@ def test_training_twice_makes_the_same_file_and_the_file_finds_attacks(corpus: C
     assert found is not None
     assert found.score >= FLAG
     assert attack[10:30] in (host * 3 + attack + host * 3)[found.start - 20 : found.end + 20]
-    assert model.content.suspicion(host * 6) is None
+    assert model.content.suspicion(host * 6).score < FLAG
 
 
 def test_a_folder_without_data_is_refused(tmp_path: Path) -> None:

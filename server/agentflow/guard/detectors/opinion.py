@@ -49,13 +49,18 @@ class SecondOpinion:
         Raises:
             StageFailed: no opinion could be had.
         """
-        if self._detectors is None:
-            return screening
-        told = [(path, text) for path, text in texts.items() if " " in text]
-        whole = "\n".join(text for _, text in told)
-        if not whole:
+        told, whole = _told(texts)
+        if self._detectors is None or not whole:
             return screening
         (judgement,) = await self._detectors.judge([whole])
+        return self._weighed(screening, judgement, told)
+
+    def now(self, screening: Screening, texts: Mapping[str, str]) -> Screening:
+        """As `of`, for callers without an event loop."""
+        told, whole = _told(texts)
+        if self._detectors is None or not whole:
+            return screening
+        (judgement,) = self._detectors.judge_now([whole])
         return self._weighed(screening, judgement, told)
 
     def close(self) -> None:
@@ -70,6 +75,12 @@ class SecondOpinion:
             return replace(screening, score=screening.overt, findings=kept if screening.overt else ())
         found = (_finding(judgement, score, told), *screening.findings)
         return replace(screening, score=max(score, screening.overt), findings=found)
+
+
+def _told(texts: Mapping[str, str]) -> tuple[list[tuple[str, str]], str]:
+    """The texts that say something, and all of them as one."""
+    told = [(path, text) for path, text in texts.items() if " " in text]
+    return told, "\n".join(text for _, text in told)
 
 
 def _finding(judgement: Judgement, score: float, told: Sequence[tuple[str, str]]) -> Finding:

@@ -12,7 +12,7 @@ import os
 
 from agentflow.child import serve
 from agentflow.guard.detectors.plugins import load
-from agentflow.guard.detectors.port import DetectorUnavailable, HeavyDetector, Spec
+from agentflow.guard.detectors.port import DetectorUnavailable, HeavyDetector, Judgement, Spec
 
 
 class Worker:
@@ -34,9 +34,9 @@ class Worker:
             words = str(error) if type(error) is ValueError and kind == b"L" else type(error).__name__
             return b"E", words.encode("utf-8", "replace")
 
-    def _judge(self, texts: list[str]) -> list[tuple[float, int, int]]:
+    def _judge(self, texts: list[str]) -> list[Judgement]:
         opinions = [detector.judge(texts) for detector in self._detectors]
-        return [tuple(max(of_one, key=lambda judgement: judgement.score)) for of_one in zip(*opinions, strict=True)]
+        return [max(of_one) for of_one in zip(*opinions, strict=True)]
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """The most suspicious stretch of a text: score in 0..1, and where it stands, in characters."""
+    """The most suspicious stretch of a text: score in 0..1, and where it stands, in characters (0, 0: not looked up)."""
 
     score: float
     start: int
@@ -100,14 +100,14 @@ class Head:
         excess: float = max(map(sub, peaks, levels)) / step
         return min(0.99, FLAG + (BLOCK - FLAG) * excess) if excess >= 0 else max(0.0, FLAG * (1 + excess))
 
-    def suspicion(self, text: str, least: float = FLAG) -> Suspicion | None:
-        """The most suspicious stretch if the text scores at least `least`."""
+    def suspicion(self, text: str, least: float = FLAG) -> Suspicion:
+        """The score of a text, and its most suspicious stretch if it scores at least `least`."""
         evidence = self.evidence(text)
         if len(evidence) < FEWEST:
-            return None
+            return Suspicion(0.0, 0, 0)
         score = self.judge(self.peaks(evidence), len(evidence))
         if score < least:
-            return None
+            return Suspicion(score, 0, 0)
         first, last = self._stretch(evidence)
         where = offsets(text)
         return Suspicion(score, where[first][0], where[last - 1][1])

@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agentflow.guard.pii.columns import cells
-from agentflow.guard.pii.patterns import compile_
+from agentflow.guard.pii.patterns import cluster, compile_, edged, signed
 from agentflow.guard.pii.rule import Rule
 
 Span = tuple[int, int, float, str]
@@ -24,6 +24,7 @@ _MOST_IN_A_LIST: Final = 200
 _SHORT: Final = 7
 _ATTEMPTS: Final = 4
 _MOST_HEADS: Final = 256
+_MOST_ENTRIES: Final = 1024
 _NOT_PLAIN: Final = bytes(set(range(256)) - set(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"))
 _NOT_IN_KEYS: Final = bytes(set(range(128)) - set(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#'/"))
 _ALNUM: Final = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
@@ -43,9 +44,28 @@ _QUOTED: Final = re.compile(rb"\s{0,4}(\\{0,3}[\"'])")
 _NEXT_LABEL: Final = re.compile(rb"[,;&|\t\s][ \"'\\]{0,4}[A-Za-z_][\w.\-]{1,24}[\"'\\]{0,3}[:=]|[&|\t]")
 _SENTENCE: Final = re.compile(rb"\n|[.!?]\s+(?!It\b|It's|Mine\b|Here\b|This is)[A-Z]|[;&|\t]")
 _TOKEN: Final = re.compile(rb"(?i)[a-z_]{0,24}_[0-9a-f]{8}")
-_DIGIT: Final = re.compile(rb"\d")
+_COUNTS: Final = (1, 6, 9, 13)
+_CLUSTERS: Final = {count: re.compile(cluster(count)) for count in _COUNTS}
 _FARTHEST: Final = 160  # to the first digit of a value, from the end of its word
 _BETWEEN: Final = re.compile(rb"[\s,;/\"'\\]{1,8}(?:(?:and|or|und|oder|et|ou|y|e|o|en|och)[\s\"']{1,3})?")
+
+
+class _Entry(NamedTuple):
+    """What a word points at.
+
+    Attributes:
+        words: rules for a value after it.
+        labels: rules for a value that it labels, besides those.
+        every: both.
+        digits: how many digits such a value has at least; one of `_COUNTS`.
+        beyond: bytes of the found text behind the word.
+    """
+
+    words: tuple[Rule, ...]
+    labels: tuple[Rule, ...]
+    every: tuple[Rule, ...]
+    digits: int
+    beyond: int
 
 
 class Contextual:
@@ -70,9 +90,21 @@ class Contextual:
                 for place in (0, 1):
                     for rule in wider[place]:
                         self._add(_key(word.encode()), rule, place)
-        self.trigger = b"|".join(_spelled(word) for word in sorted(words, key=lambda word: (-len(word), word)))
+        ordered = sorted(words, key=lambda word: (-len(word), word))
+        self._pattern = b"|".join(map(_spelled, ordered))
+        self.trigger = b"|".join(
+            signed(b"|".join(edged(_spelled(word)) for word in ordered if self._digits(word) == count), count)
+            for count in sorted({self._digits(word) for word in ordered})
+        )
         self._words: Any = None
         self._heads: dict[bytes, tuple[Rule, ...]] = {}
+        self._entries: dict[bytes, _Entry | None] = {}
+
+    def _digits(self, word: str) -> int:
+        """How many digits anything has at least that the word points at, coarsely."""
+        pointed = self._pointed[_key(word.encode())]
+        least = min(rule.digits for rules in pointed for rule in rules)
+        return max(count for count in _COUNTS if count <= least)
 
     def _add(self, key: bytes, rule: Rule, place: int) -> None:
         entry = self._pointed.get(key, ((), ()))
@@ -83,25 +115,26 @@ class Contextual:
     def spans(self, data: bytes) -> Iterator[Span]:
         """Yield what the words of `data` point at; spans may overlap."""
         if self._words is None:
-            self._words = compile_(self.trigger)
+            self._words = compile_(self._pattern)
         if b"\n" in data:
             for head, start, end in cells(data, lambda head: bool(self._under(head))):
                 yield from _values(data, start, end, self._under(head), False)
-        digit = -1
+        following = dict.fromkeys(_COUNTS, -1)
         for match in self._words.finditer(data):
             start, end = match.span()
-            if digit < end:  # what a word points at has a digit
-                following = _DIGIT.search(data, end)
-                if following is None:
+            entry = self._entry(data[start:end])
+            if entry is None:
+                continue
+            if following[entry.digits] < end:  # what a word points at has so many digits
+                number = _CLUSTERS[entry.digits].search(data, end)
+                following[entry.digits] = number.start() if number else len(data) + _FARTHEST
+                if number is None and entry.digits == 1:
                     return
-                digit = following.start()
-            if digit - end > _FARTHEST:
+            end -= entry.beyond
+            if following[entry.digits] - end > _FARTHEST or _TOKEN.match(data, end):
                 continue
-            entry = self._entry(data, start, end)
-            if entry is None or _TOKEN.match(data, entry[2]):
-                continue
-            begin, limit, labelled, many = _region(data, entry[2])
-            rules = entry[0] + entry[1] if labelled else entry[0]
+            begin, limit, labelled, many = _region(data, end)
+            rules = entry.every if labelled else entry.words
             if limit - begin >= 4 and rules:
                 yield from _values(data, begin, limit, rules, many)
 
@@ -111,20 +144,29 @@ class Contextual:
         if rules is None:
             rules = ()
             for match in self._words.finditer(head):
-                entry = self._entry(head, *match.span())
-                rules = entry[0] + entry[1] if entry else rules
+                entry = self._entry(match.group())
+                rules = entry.every if entry else rules
             self._heads[head] = rules
             if len(self._heads) > _MOST_HEADS:
                 self._heads.clear()
         return rules
 
-    def _entry(self, data: bytes, start: int, end: int) -> tuple[tuple[Rule, ...], tuple[Rule, ...], int] | None:
-        """The rules of a word and where it ends; an edge in its pattern may have taken a neighbouring letter."""
-        for first, last in ((start, end), (start, end - 1), (start + 1, end), (start + 1, end - 1)):
-            entry = self._pointed.get(_key(data[first:last]))
-            if entry is not None:
-                return (*entry, last)
-        return None
+    def _entry(self, found: bytes) -> _Entry | None:
+        """What a word points at; an edge in its pattern may have taken a neighbouring letter."""
+        if found in self._entries:
+            return self._entries[found]
+        entry = None
+        end = len(found)
+        for first, last in ((0, end), (0, end - 1), (1, end), (1, end - 1)):
+            pointed = self._pointed.get(_key(found[first:last]))
+            if pointed is not None:
+                least = min(rule.digits for rules in pointed for rule in rules)
+                entry = _Entry(*pointed, pointed[0] + pointed[1], max(n for n in _COUNTS if n <= least), end - last)
+                break
+        if len(self._entries) >= _MOST_ENTRIES:
+            self._entries.clear()
+        self._entries[found] = entry
+        return entry
 
 
 def _key(word: bytes) -> bytes:

@@ -7,6 +7,7 @@ Sources: Presidio's recognisers, gitleaks' rules and the vendors' own documentat
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import re2
@@ -77,7 +78,7 @@ _NATIONAL: Final = (
 )
 PHONE_NATIONAL: Final = compile_(_NATIONAL)
 PHONE_ANY: Final = compile_(rb"\(?\b\d(?:[ .\-/()]{0,2}\d){6,14}")
-EXTENSION: Final = compile_(rb" ?(?:x|ext\.?|#) ?\d{1,5}")
+EXTENSION: Final = re.compile(rb" ?(?:x|ext\.?|#) ?\d{1,5}")
 DIGIT_CLUSTER: Final = compile_(rb"\b\d(?:[ .\-]?\d){11,}")
 SSN: Final = compile_(rb"\b(?:\d{3}-\d{2}-\d{4}|\d{3} \d{2} \d{4}|\d{3}\.\d{2}\.\d{4}|\d{9})\b")
 IBAN: Final = compile_(rb"\b[A-Za-z]{2}\d{2}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}")

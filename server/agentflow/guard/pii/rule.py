@@ -27,6 +27,8 @@ class Rule:
         check: judges the value without separators, in upper case.
         raw: give `check` the value as it is written.
         score: confidence; without it 0.93 where there is a check, else 0.88.
+        digits: how many digits each value has at least, with at most three other signs between two of them: what a
+            quick look may ask for.
     """
 
     type: str
@@ -37,6 +39,7 @@ class Rule:
     check: Callable[[str], bool] | None = None
     raw: bool = False
     score: float = 0.0
+    digits: int = 1
 
     @property
     def confidence(self) -> float:
@@ -53,9 +56,10 @@ def rule(
     check: Callable[[str], bool] | None = None,
     raw: bool = False,
     score: float = 0.0,
+    digits: int = 1,
 ) -> Rule:
     """Make a rule; words and labels are separated by `|`."""
-    return Rule(type_, shape, _split(words), _split(labels), sure, check, raw, score)
+    return Rule(type_, shape, _split(words), _split(labels), sure, check, raw, score, digits)
 
 
 def _split(words: str) -> tuple[str, ...]:

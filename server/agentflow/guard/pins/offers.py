@@ -18,14 +18,22 @@ What = Literal["held", "flagged", "released", "approved", "rejected", "forgotten
 Ref = tuple[str, Kind, str]  # server, kind, the server's own name
 
 
+# What an item is held for whose definition reads as an attack.
+POISONED: Final = "poisoned"
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One thing offered: its server's own name for it, the name clients see, the definition as the server sent it."""
+    """One thing offered: its server's own name for it, the name clients see, the definition as the server sent it.
+
+    `poisoned` says why its definition reads as an attack, "" where it does not.
+    """
 
     kind: Kind
     name: str
     exposed: str
     definition: JSON
+    poisoned: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ what was pinned is in force again by itself. What is held for a name, a mention 
 administrator decides or the definition changes, even when the other server has gone.
 
 Trust counts where names and texts are concerned: a trusted server's are flagged, never held. A change is held,
-whoever made it. What an administrator approved is held for nothing but a change.
+whoever made it, and so is what reads as an attack. What an administrator approved is held for nothing but a change.
 
 It refuses to trust what it cannot write down: while the file cannot be used, new definitions are held.
 """
@@ -22,7 +22,7 @@ from typing import Final
 from agentflow.config_guard import PinsConfig
 from agentflow.guard.pins import canonical, faults, names
 from agentflow.guard.pins.diff import Summary, summary
-from agentflow.guard.pins.offers import Event, Findings, Offer, Ref, Review, Seen, What
+from agentflow.guard.pins.offers import POISONED, Event, Findings, Offer, Ref, Review, Seen, What
 from agentflow.guard.pins.ruling import Ruling, rule
 from agentflow.guard.pins.store import MOST_ROWS, Key, Pin, Pins, Reason, Row, Store
 
@@ -115,10 +115,12 @@ class Reviewer:
             for each in mine:
                 pin = pins.get(each.key)
                 findings = found.get((offer.server, each.key))
-                if findings is None and pin is not None and pin.pinned == each.digest and _settled(pin):
-                    continue
                 if findings and (offer.trusted or config.suspicious == "flag"):
                     findings = Findings([], [*findings.holds, *findings.flags])
+                if each.item.poisoned:
+                    findings = _poisoned(each, findings or Findings())
+                if findings is None and pin is not None and pin.pinned == each.digest and _settled(pin):
+                    continue
                 body = pin.body if pin is not None and pin.pinned == each.digest and pin.body else _body(each)
                 ruled.append(rule(each, pin, findings, config.mode, body, gone.get(body, "") if body else ""))
             rulings.append((offer, _within(ruled, len(pins))))
@@ -212,6 +214,11 @@ def _gone(pins: Pins, seen: Sequence[Seen]) -> dict[bytes, str]:
 def _settled(pin: Pin) -> bool:
     """Whether there is nothing left to say about what it pins."""
     return not pin.held and not pin.rejected and (bool(pin.body) or pin.how != "approved")
+
+
+def _poisoned(seen: Seen, findings: Findings) -> Findings:
+    """The findings with the one that neither trust nor a setting turns into a flag: screening drops it anyway."""
+    return Findings([Reason(POISONED, seen.item.poisoned), *findings.holds], findings.flags)
 
 
 def _body(seen: Seen) -> bytes:

@@ -46,12 +46,15 @@ _UUID_NAMES: Final = re.compile(
     r"[_.\- ]?(?:token|key)",
     re.IGNORECASE,
 )
-_REST: Final = r"[\w.\-]*(?:[ \t][\w.\-]{1,16}){0,3}"
+_REST: Final = r"[\w.\-]{0,128}+(?:[ \t][\w.\-]{1,16}+(?![\w.\-])){0,3}"
 _SAYING: Final = r"(?:=>|:=|->|==|\?=|\|\||:{1,3}=|[=:>,|]|\b(?:is|was|set to)\b)"
 _ASSIGN: Final = rf"(?:[\\\"'\x60\])}}*\s]{{0,8}}{_SAYING}|[ \t])[\\\"'\x60\s=(*>]{{0,8}}"
 _VALUE: Final = r"[^\s\"'\x60<>\[\](){},;&|\\*]"
 _ANY: Final = f"(?i:{_SECRECY}|{_SERVICES})|{_WEAK}"
-CANDIDATE: Final = f"((?:{_ANY}){_REST}){_ASSIGN}(?:(?i:bearer|basic|token|password) )?({_VALUE}{{6}})"
+# What follows such a word: tried at each, with repetitions that are bounded and do not vie with each other.
+_FOLLOWING: Final = re.compile(
+    f"({_REST}){_ASSIGN}(?:(?i:bearer|basic|token|password) )?(?P<value>{_VALUE}{{6}})".encode()
+)
 # The same for serialised JSON, where a quote may have any number of backslashes, and a member a list of values.
 SIGN: Final = (
     rf"(?:{_ANY})[\w.\-\t ]*(?:[\\\"'\x60\])}}*\s]*{_SAYING}|[ \t])(?:\\[nrt]|[\\\"'\x60\s=(*>])*"
@@ -122,6 +125,9 @@ _RUN: Final = re.compile(_VALUE.encode() + b"+")
 _LONGEST: Final = 1024
 _ARGUMENT: Final = re.compile(r"[a-z_]+=(?:$|[A-Za-z_.]+$)")
 _BEFORE: Final = 40
+_NO_NAMES: Final = (b"/", b"@", b"+")  # before a word: part of an address, or of base64
+# Characters without which `likely` calls no value of a name of this strength the secret.
+_LEAST: Final = {"password": 6, "secret": 10, "service": 14, "weak": 20}
 
 
 class Named:
@@ -131,12 +137,13 @@ class Named:
         strength: "password", "secret", "service", "weak" or "" for none.
     """
 
-    __slots__ = ("strength", "type")
+    __slots__ = ("name", "strength", "type")
 
-    def __init__(self, name: str) -> None:
-        words = [word.lower() for word in _NAMES.findall(name)]
+    def __init__(self, name: bytes) -> None:
+        self.name = name.decode("utf-8", "replace")
+        words = [word.lower() for word in _NAMES.findall(self.name)]
         known = set(words)
-        self.strength, self.type = self._said(words, known, name)
+        self.strength, self.type = self._said(words, known, self.name)
 
     @staticmethod
     def _said(words: list[str], known: set[str], name: str) -> tuple[str, str]:
@@ -166,41 +173,45 @@ _named = lru_cache(maxsize=1024)(Named)
 def assigned(data: bytes) -> Iterator[Span]:
     """Values that a name calls a secret."""
     at = 0
-    candidate = compiled(CANDIDATE)
-    while match := candidate.search(data, at):
-        start = match.start(2)
-        at = start
-        if data[max(0, match.start() - 1) : match.start()] in (b"/", b"@", b"+"):  # part of an address, or of base64
+    for word in compiled(_ANY).finditer(data):
+        begin, end = word.span()
+        if begin < at:
             continue
-        begin, end = match.span(1)
-        reverse = _NAME_BEFORE.match(data[max(0, begin - _BEFORE) : begin][::-1])
+        match = _FOLLOWING.match(data, end)
+        if match is None:
+            continue
+        end, start = match.end(1), match.start(2)
+        at = start
+        reverse = _NAME_BEFORE.match(data[max(0, begin - _BEFORE) : begin][::-1]) if begin else None
         before = reverse.group()[::-1] if reverse else b""
-        name = before + data[begin:end]
-        said = b"--" in before or _SAYS.search(data, end - 4, start) is not None
-        span = _judged(data, start, name.decode("utf-8", "replace"), said)
+        named = _named(before + data[begin:end])
+        if not named.strength or data[max(0, begin - 1) : begin] in _NO_NAMES:
+            continue
+        span = _judged(data, start, named, b"--" in before or _SAYS.search(data, end - 4, start) is not None)
         if span is not None:
             yield span
             at = span[1]
     if b"alue" in data or b"ALUE" in data:
         for match in compiled(NAME_VALUE).finditer(data):
-            span = _judged(data, match.start(2), match.group(1).decode("utf-8", "replace"), True)
+            span = _judged(data, match.start(2), _named(match.group(1)), True)
             if span is not None:
                 yield span
 
 
-def _judged(data: bytes, start: int, name: str, said: bool) -> Span | None:
+def _judged(data: bytes, start: int, named: Named, said: bool) -> Span | None:
     """Judge one candidate; `said` is whether anything more than a space assigns the value to the name."""
-    named = _named(name)
     if not named.strength:
         return None
     end = _RUN.match(data, start, start + _LONGEST).end()  # type: ignore[union-attr]  # the candidate has six of it
     end = _whole(data, start, end) if named.strength == "password" else end
+    if end - start < _LEAST[named.strength]:
+        return None
     value = data[start:end].rstrip(b".:!?" if named.strength != "password" else b".:").decode("utf-8", "replace")
     if not said and (named.strength not in ("secret", "password") or not looks.drawn(value, 16, 6.0)):
         return None
     quoted = data[start - 1 : start] in (b'"', b"'", b"`")
     in_code = not quoted and (data[end : end + 1] in (b"(", b"[") or _ARGUMENT.match(value))
-    if in_code or not likely(value, name, named.strength, quoted):
+    if in_code or not likely(value, named.name, named.strength, quoted):
         return None
     return start, start + len(value.encode()), 0.85 if named.strength != "weak" else 0.7, named.type
 

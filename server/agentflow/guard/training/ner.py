@@ -99,7 +99,7 @@ def batches(samples: Sequence[Sample], lists: Lexicon, seed: int) -> list[Batch]
 
 
 def _batch(group: list[Any], seeing: Features, blind: Features) -> Batch:
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+    from scipy.sparse import csr_matrix
 
     length = max(len(found) for found, _, _ in group) + 2  # with a border on either side
     gold = np.zeros((len(group), length), np.int64)

@@ -14,11 +14,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
+from collections.abc import Awaitable, Iterable
+from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
 
 from agentflow.config_guard import Action, GuardConfig
 from agentflow.errors import ContentBlocked
+from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.injection import ContentDetector, DescriptionDetector, Detector, Screening
 from agentflow.guard.quarantine import SCHEME, Quarantine
 from agentflow.guard.readable import every_string, screened
@@ -63,19 +66,24 @@ class Screen:
     kind: ClassVar[Literal["validator", "mutator"]] = "validator"
     directions: ClassVar[frozenset[Direction]] = frozenset(Direction)
 
-    def __init__(self, config: GuardConfig, quarantine: Quarantine | None = None) -> None:
+    def __init__(
+        self, config: GuardConfig, quarantine: Quarantine | None = None, second: SecondOpinion | None = None
+    ) -> None:
         self._thresholds = Thresholds.of(config)
         self._settings = config.injection
         self._content, self._descriptions = detectors(config)
         self._definitions: OrderedDict[bytes, Screening] = OrderedDict()
         self._quarantine = Quarantine() if quarantine is None else quarantine
+        self._excused: frozenset[bytes] = frozenset()
+        self._second = second
 
-    def __call__(self, call: Call, message: Message) -> Note:
-        """Screen one message; findings and the highest score are kept in the call.
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
+        """Screen one message; findings and the highest score are kept in the call. Awaits only a second opinion.
 
         Raises:
             ContentBlocked: the message goes to the client, its score reaches the block threshold, and the action
                 is to block, or the one asked for cannot be taken on it.
+            StageFailed: a second opinion was wanted and could not be had.
         """
         if message.direction is Direction.OUTBOUND:
             if (key := _LISTINGS.get(message.surface)) is not None:
@@ -83,6 +91,15 @@ class Screen:
             if message.surface in _INSTRUCTIONS:
                 return self._instructions(call, message)
         screening, found = screened(self._content, message.body)
+        if self._second is not None and self._second.wanted(screening):
+            return self._reviewed(call, message, screening, found)
+        return self._judged(call, message, screening, found)
+
+    async def _reviewed(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
+        assert self._second is not None
+        return self._judged(call, message, await self._second.of(screening, found), found)
+
+    def _judged(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
         if screening.score < self._thresholds.flag:
             return PASS
         self._keep(call, screening)
@@ -148,14 +165,14 @@ class Screen:
             return PASS
         kept, dropped, flagged = [], [], []
         for index, item in enumerate(items):
-            screening = self._definition(item)
+            screening = self.definition(item)
             outcome = self._thresholds.verdict(screening)
             if outcome is Outcome.ALLOW:
                 kept.append(item)
                 continue
             here = _moved(screening, f"/{key}/{index}")
             self._keep(call, here)
-            if outcome is Outcome.BLOCK:
+            if outcome is Outcome.BLOCK and not self._excuses(item):
                 dropped.append({"name": _name(item), **_summary(here)})
             else:
                 kept.append(item)
@@ -173,16 +190,32 @@ class Screen:
         if outcome is Outcome.ALLOW:
             return PASS
         self._keep(call, screening)
-        if outcome is Outcome.FLAG:
+        if outcome is Outcome.FLAG or self._excuses(message.body):
             return Note(Verdict.FLAGGED, _summary(screening))
         if not screening.findings[0].path.startswith("/instructions"):
             raise _blocked(message, screening)
         message.body = {name: value for name, value in message.body.items() if name != "instructions"}
         return Note(Verdict.FLAGGED, {"dropped": [{"name": "instructions", **_summary(screening)}], "flagged": []})
 
-    def _definition(self, item: Any) -> Screening:
+    def poisoned(self, item: JSON) -> tuple[str, ...]:
+        """The rules by which a definition, as clients would see it, is taken out of listings; none where it is not.
+
+        The gateway asks before it offers anything, so that what is not listed cannot be called either. From any thread.
+        """
+        screening = self.definition(item)
+        blocked = self._thresholds.verdict(screening) is Outcome.BLOCK
+        return tuple(_summary(screening)["rules"]) if blocked else ()
+
+    def excuse(self, items: Iterable[JSON]) -> None:
+        """Take these definitions, and no others, out of no listing: an administrator approved them as they are."""
+        self._excused = frozenset(map(_digest, items))
+
+    def _excuses(self, item: Any) -> bool:
+        return bool(self._excused) and _digest(item) in self._excused
+
+    def definition(self, item: Any) -> Screening:
         """Screen one definition; remembered by its bytes, since the same thousands are listed again and again."""
-        digest = hashlib.blake2b(json.dumps(item).encode(), digest_size=16).digest()
+        digest = _digest(item)
         known = self._definitions.get(digest)
         if known is not None:
             return known
@@ -199,9 +232,13 @@ class Screen:
         call.findings.extend(screening.findings[: max(0, room)])
 
 
+def _digest(item: Any) -> bytes:
+    return hashlib.blake2b(json.dumps(item).encode(), digest_size=16).digest()
+
+
 def _moved(screening: Screening, prefix: str) -> Screening:
     moved = (Finding(f.rule, f.severity, prefix + f.path, f.start, f.end, f.excerpt) for f in screening.findings)
-    return Screening(screening.score, tuple(moved), screening.overt)
+    return replace(screening, findings=tuple(moved))
 
 
 def _name(item: Any) -> str:

@@ -117,6 +117,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "acct|account|a/c",
         check=lambda text: 6 <= sum(map(str.isdigit, text)) <= 17,
         score=0.72,
+        digits=6,
     ),
     rule(
         "US_DRIVER_LICENSE",

@@ -258,6 +258,7 @@ _REST: Final = (
         "personnummer|svensk id|personal identity number|samordningsnummer|personal number|pnr|swedish id",
         "ssn",
         check=c.se_personal,
+        digits=10,
     ),
     rule(
         "SE_ORGANISATIONSNUMMER",

@@ -76,6 +76,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "ssn|social security|social security number|social security no|ss#",
         check=v.ssn,
         score=0.87,
+        digits=9,
     ),
     rule(
         "MAC",
@@ -91,6 +92,7 @@ RULES: Final[tuple[Rule, ...]] = (
         "telefono|telefone|móvil|movil|celular|handy|contact number|telefoon|puhelin|電話|电话|手机|전화|"
         "work phone|home phone",
         score=0.76,
+        digits=7,
     ),
     rule(
         "CRYPTO",

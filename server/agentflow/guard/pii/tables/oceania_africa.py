@@ -23,7 +23,7 @@ RULES: Final[tuple[Rule, ...]] = (
     rule("AU_ACN", r"\d{3} ?\d{3} ?\d{3}", "acn|australian company number", check=c.au_acn),
     rule("AU_MEDICARE", r"[2-6]\d{3} ?\d{5} ?\d(?:[ /-]?\d)?", "medicare", check=c.au_medicare),
     rule("AU_TFN", r"\d{3}[ -]?\d{3}[ -]?\d{3}", "tfn|tax file number", check=c.au_tfn),
-    rule("ZA_ID_NUMBER", r"\d{6} ?\d{4} ?[0-2][89]\d", _ID, "id|identity|rsa", check=c.za_person),
+    rule("ZA_ID_NUMBER", r"\d{6} ?\d{4} ?[0-2][89]\d", _ID, "id|identity|rsa", check=c.za_person, digits=13),
     rule(
         "ZA_INCOME_TAX_NUMBER",
         r"[01239]\d{9}",
