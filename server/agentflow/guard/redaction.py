@@ -126,9 +126,10 @@ class Tokeniser:
     def _plan(self, body: JSON, wanted: frozenset[str] | None, numbers: bool) -> list[tuple[Leaf, tuple[Edit, ...]]]:
         """Every leaf with something to replace, and what."""
         cut = joints.suspect(self._matcher, body)
-        look = self if cut else self._narrowed(body)
-        if look is None:
+        matcher = self._matcher if cut else self._left(body)
+        if matcher is None:
             return []
+        look = self if matcher is self._matcher else self.seeing(matcher)
         same: dict[tuple[str, str | int | float, bool], tuple[Edit, ...]] = {}
         plan = []
         for leaf in leaves(body, None if cut else look._clean, files=True):
@@ -142,19 +143,18 @@ class Tokeniser:
             plan = joints.across(self._matcher, plan, lambda kind: self._replaces(kind, wanted))
         return [(leaf, edits) for leaf, edits in plan if edits]
 
-    def _narrowed(self, item: Any) -> Tokeniser | None:
-        """This tokeniser over as little as a quick look leaves to be found, or None where that is nothing."""
+    def _left(self, item: Any) -> Matcher | None:
+        """The matcher of as little as a quick look leaves to be found, or None where that is nothing."""
         data = serialised(item)
         if data is None or b'"blob"' in data or embedded.suspect(data):  # no quick look sees into base64
-            return self
+            return self._matcher
         if isinstance(self._matcher, SensitiveMatcher):
-            matcher = self._matcher.narrowed(data)
-            return None if matcher is None else self.seeing(matcher)
-        return self if self._matcher.suspect(data) else None
+            return self._matcher.narrowed(data)
+        return self._matcher if self._matcher.suspect(data) else None
 
     def _clean(self, item: Any) -> bool:
         """Whether a quick look shows that nothing is to be found."""
-        return self._narrowed(item) is None
+        return self._left(item) is None
 
     def _replaces(self, kind: str, wanted: frozenset[str] | None) -> bool:
         return (wanted is None or kind in wanted) and self._strategies.of(kind) != "pass"

@@ -55,11 +55,21 @@ _ANY: Final = f"(?i:{_SECRECY}|{_SERVICES})|{_WEAK}"
 _FOLLOWING: Final = re.compile(
     f"({_REST}){_ASSIGN}(?:(?i:bearer|basic|token|password) )?(?P<value>{_VALUE}{{6}})".encode()
 )
-# The same for serialised JSON, where a quote may have any number of backslashes, and a member a list of values.
-SIGN: Final = (
-    rf"(?:{_ANY})[\w.\-\t ]*(?:[\\\"'\x60\])}}*\s]*{_SAYING}|[ \t])(?:\\[nrt]|[\\\"'\x60\s=(*>])*"
-    rf"(?:(?:(?i:bearer|basic|token|password) )?{_VALUE}{{6}}|\[)"
-)
+
+
+def _sign(words: str, least: int) -> str:
+    """The pattern of a word and a value of `least` characters in serialised JSON.
+
+    There a quote may have any number of backslashes, an escape may stand before a word, and a member may hold a list.
+    """
+    edged = words.replace(r"(?:\b|_)", r"(?:\b|_|\\[nrtbf])").replace(r"|\b", r"|(?:\b|\\[nrtbf])")
+    return (
+        rf"(?:{edged})[\w.\-\t ]*(?:[\\\"'\x60\])}}*\s]*{_SAYING}|[ \t])(?:\\[nrt]|[\\\"'\x60\s=(*>])*"
+        rf"(?:(?:(?i:bearer|basic|token|password) )?{_VALUE}{{{least}}}|\[)"
+    )
+
+
+SIGN: Final = _sign(f"(?i:{_SECRECY}|{_SERVICES}|\\bpass\\b)", 6) + "|" + _sign(_WEAK, 20)
 NAME_VALUE: Final = (
     r"(?i:(?:name|key|id)\s{0,3}[=:]\s{0,3}[\"']?([\w.-]*(?:passw(?:or)?d|secret|token|api_?key|pwd|credential)[\w.-]*)"
     r"[\"']?,?\s{1,20}[\"']?value[\"']?\s{0,3}[=:]\s{0,3}[\"']?)([^\s\"'<>]{6})"
