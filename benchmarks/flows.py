@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
+import flow_fourth_set
 import flow_second_set
-import flow_third_set
+import flow_third_honest
 from flow_scenarios import DIRECT_HARM, SERVERS, Flow, Step, scenarios
 
 from agentflow.config import Config
@@ -51,7 +52,9 @@ class Outcome:
 
 def facts(server: str, labelling: str) -> UpstreamFacts:
     """What the operator has said of a server."""
-    trust, sensitivity = (SERVERS | flow_second_set.SERVERS | flow_third_set.SERVERS).get(server, ("untrusted", "public"))
+    trust, sensitivity = (SERVERS | flow_second_set.SERVERS | flow_third_honest.SERVERS | flow_fourth_set.SERVERS).get(
+        server, ("untrusted", "public")
+    )
     if labelling != "all":
         trust = "untrusted"
     if labelling == "none":
@@ -188,7 +191,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="another policy than the one that ships")
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args(argv)
-    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B, *flow_third_set.FLOWS]
+    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B, *flow_third_honest.FLOWS, *flow_fourth_set.FLOWS]
     for path in options.injecagent:
         flows += injecagent(path)
     outcomes: dict[str, list[Outcome]] = {}

@@ -1,9 +1,9 @@
-"""Writes the sets that the injection detectors are measured on: `python benchmarks/injection_sets.py --data DIR --out DIR`.
+"""Writes the sets that the injection detectors are measured on.
 
-One JSONL file per set, rows as `agentflow guard eval` reads them. No row was trained on: harmless text is from sources
-that training leaves out (`part_of` = test), attacks and hard harmless texts are from `injection_sets.yaml`, which
-training does not read, in hosts that are only here. `data` is the folder `agentflow guard train` reads. Equal machines
-and equal data write equal files.
+`python benchmarks/injection_sets.py --data DIR --out DIR`. One JSONL file per set, rows as `agentflow guard eval` reads
+them. No row was trained on: harmless text is from sources that training leaves out (`part_of` = test), attacks and hard
+harmless texts are from `injection_sets.yaml`, which training does not read, in hosts that are only here. `data` is the
+folder that `agentflow guard train` reads. Equal machines and equal data write equal files.
 """
 
 from __future__ import annotations

@@ -79,6 +79,14 @@ led_astray(to) if {
 	"elsewhere" in flow.carries
 }
 
+# Of the same server, but to somebody who did not write: a chat's history to a number that a message names.
+led_astray(to) if {
+	much
+	"private" in flow.carries
+	not to.sender
+	flow.sink in {"send", "post", "grant", "http"}
+}
+
 much if "bulk" in flow.carries
 
 much if "encoded" in flow.carries
@@ -98,9 +106,50 @@ flow_found contains {"rule": "publication", "message": "private content would be
 	count([to | some to in flow.destinations; not to.seen_in == "untrusted"]) == 0
 }
 
+# The same where everybody reads: a public repository, a ticket, a form. The caller's own address is no such place.
+flow_found contains {"rule": "publication", "message": "private content would be written where outsiders read"} if {
+	"bulk" in flow.carries
+	"abroad" in flow.carries
+	"outside" in flow.carries
+	read_by_outsiders
+	count([to | some to in flow.destinations; to.type in {"email", "phone", "url", "account", "handle"}; not to.seen_in == "untrusted"]) == 0
+}
+
+read_by_outsiders if {
+	flow.sink in {"post", "write", "change", "send"}
+	"private" in input.session.taint
+	input.upstream.trust == "untrusted"
+	input.upstream.sensitivity == "public"
+}
+
+read_by_outsiders if {
+	flow.sink in {"post", "write", "change"}
+	"visible" in flow.carries
+}
+
 # 4. Private content, or something that hides what it is, in an address: asking for it tells its host.
 flow_found contains {"rule": "smuggling", "message": "an address in the arguments carries private content"} if {
 	"smuggled" in flow.carries
+}
+
+# 7. What cannot be taken back hangs on a value that outsiders alone have shown.
+flow_found contains {"rule": "swayed", "message": message} if {
+	some what in flow.swayed
+	said := swaying[what]
+	message := concat("", [said, " is known only from content of outsiders"])
+}
+
+swaying := {
+	"payee": "whom this pays",
+	"grantee": "who gets access by this",
+	"target": "what this deletes",
+	"command": "what this runs",
+	"protection": "the wish to switch this protection off",
+}
+
+# 8. Something is opened to everybody, after outsiders' content was read.
+flow_found contains {"rule": "opened", "message": "this gives everybody access, after content of outsiders was read"} if {
+	"public" in flow.swayed
 }
 
 # 5. Something in this session read as an injected instruction.

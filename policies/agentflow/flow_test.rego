@@ -7,12 +7,12 @@ flow_settings := over(settings, {
 	"toxic_flow": "off",
 	"flows": {
 		"requested": "deny", "exfiltration": "deny", "publication": "deny", "smuggling": "deny", "injection": "ask",
-		"incomplete": "ask",
+		"incomplete": "ask", "swayed": "deny", "opened": "ask",
 	},
 	"egress": {"allow": []},
 })
 
-facts(sink) := {"sink": sink, "destinations": [], "provenance": [], "carries": [], "incomplete": false}
+facts(sink) := {"sink": sink, "destinations": [], "provenance": [], "carries": [], "incomplete": false, "swayed": []}
 
 target(seen_in) := {
 	"path": "/arguments/to", "type": "email", "seen_in": seen_in, "requested": false, "sender": false,
@@ -141,4 +141,28 @@ test_only_hosts_on_the_list_may_be_named if {
 test_a_listing_knows_of_no_flow if {
 	document := tracing(over(facts("http"), {"carries": ["smuggled"]}))
 	passes(changed(document, {"call": {"phase": "list"}}))
+}
+
+test_what_hangs_on_outsiders_alone_is_denied if {
+	every_kind := [what | some what in ["payee", "grantee", "target", "command", "protection"]; flow_codes(tracing(over(facts("pay"), {"swayed": [what]}))) == {"flow_swayed"}]
+	count(every_kind) == 5
+}
+
+test_opening_to_everybody_asks if {
+	decision := answer_under(tracing(over(facts("grant"), {"swayed": ["public"]})), flow_settings)
+	decision.allow == true
+	decision.obligations.approval.ttl == 300
+}
+
+test_private_content_where_outsiders_read_is_denied if {
+	found := over(facts("write"), {"carries": ["abroad", "bulk", "outside", "private", "visible"], "destinations": [over(target("none"), {"type": "name"})]})
+	flow_codes(tracing(found)) == {"flow_publication"}
+	passes(tracing(over(found, {"carries": ["abroad", "bulk", "outside", "private"]})))
+	passes(tracing(over(found, {"destinations": [target("none")]})))
+}
+
+test_private_content_of_the_same_server_may_not_go_to_a_third_party if {
+	found := over(facts("send"), {"destinations": [target("untrusted")], "carries": ["bulk", "private"]})
+	flow_codes(tracing(found)) == {"flow_exfiltration"}
+	passes(tracing(over(found, {"destinations": [over(target("untrusted"), {"sender": true})]})))
 }

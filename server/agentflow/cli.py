@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"agentflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for add in (_serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _version):
+    for add in (
+        _serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _version,
+    ):  # fmt: skip
         add(commands)
     return parser
 

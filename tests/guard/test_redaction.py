@@ -289,3 +289,17 @@ def test_deep_nesting_of_json_in_json_ends() -> None:
 @pytest.mark.parametrize("text", ['"' * 5000, '\\"' * 5000, '"\\u0040' * 3000, '"a@b.de\\' * 2000])
 def test_hostile_quoting_is_survived(text: str) -> None:
     redact({"x": text})
+
+
+def test_a_type_that_only_the_decision_names_is_looked_for() -> None:
+    body = {"content": [{"type": "text", "text": "see https://example.com/x or mail bob@example.com"}]}
+    text = redact(body, "URL").body["content"][0]["text"]
+    assert text.startswith("see <URL_") and text.endswith("bob@example.com")
+    assert redact(body).counts == {"EMAIL": 1}
+
+
+def test_equal_values_of_equal_members_are_replaced_wherever_they_stand() -> None:
+    rows = [{"mail": "alice@example.com", "id": 12345678, "note": "ok"} for _ in range(12)]
+    done = redact({"structuredContent": {"rows": rows}})
+    assert done.counts == {"EMAIL": 12}
+    assert len({row["mail"] for row in done.body["structuredContent"]["rows"]}) == 1

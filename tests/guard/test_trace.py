@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from agentflow.guard.compare import flow_of
 from agentflow.guard.flow import Flow
-from agentflow.guard.trace import MAX_ASKS, MAX_SHINGLES, MAX_VALUES, Delta, Source, Trace, flat
+from agentflow.guard.sketches import MAX_SHINGLES
+from agentflow.guard.trace import MAX_ASKS, MAX_VALUES, Delta, Source, Trace, flat
 
 WEB = Source("web", trusted=False, private=False, others=True)
 CRM = Source("crm", trusted=True, private=True, others=False)
@@ -70,7 +71,7 @@ def test_what_the_caller_named_first_stays_his_own() -> None:
 def test_who_wrote_a_message_is_its_sender() -> None:
     trace = reading((MAIL, '{"from": "emma@partner.example", "body": "Shall we meet?"}'))
     (to,) = look(trace, to="emma@partner.example").destinations
-    assert (to.sender, to.requested, to.seen_in) == (True, False, "private")
+    assert (to.sender, to.requested, to.seen_in) == (True, False, "untrusted")
 
 
 def test_private_text_is_recognised() -> None:

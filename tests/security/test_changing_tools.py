@@ -520,10 +520,10 @@ async def test_an_attack_in_any_field_of_a_listing_is_hidden_and_on_record(tmp_p
         told = await world.service._instructions.of(caller().principal)
         assert "evil.example" not in json.dumps(shown) + told
         assert [len(next(iter(v for v in body.values() if isinstance(v, list)))) for body in shown] == [1, 1, 1]
-        notes = [stage for record in world.records() for stage in record["stages"] if stage[0] == "screen"]
-    dropped = [each["name"] for note in notes if len(note) > 5 for each in note[5].get("dropped", ())]
-    assert {each["name"] for each in tools} <= {name.removeprefix("mail__") for name in dropped}
-    assert {"mail__bad", "inbox", "box", "instructions"} <= set(dropped)
+    records = [record for record in definitions(tmp_path / "data") if record["event"] == "held"]
+    held = {record["item"]["name"] for record in records}
+    assert held == {each["name"] for each in tools} | {"bad", "mail://bad", "mail://bad/{x}", "instructions"}
+    assert {reason[0] for record in records for reason in record["reasons"]} == {"poisoned"}
 
 
 # --- a running gateway, and the commands ---------------------------------------------------------------------------

@@ -237,5 +237,6 @@ def _train_neural(args: Namespace) -> int:
 
 def _needs_extra(error: ImportError) -> ConfigError:
     return ConfigError(
-        f"This command needs a package that is not installed: {error.name}", fix="pip install 'agentflow[guard-train]'"
+        f"This command needs a package that is not installed: {error.name}",
+        fix="pip install 'agentflow-gateway[guard-train]'",
     )

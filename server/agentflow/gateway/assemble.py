@@ -162,9 +162,7 @@ def _second(config: Config, previous: Parts | None, fresh: list[_Closable]) -> S
     return second
 
 
-def _conversations(
-    config: Config, previous: Parts | None, fresh: list[_Closable]
-) -> tuple[Sessions, Conversations]:
+def _conversations(config: Config, previous: Parts | None, fresh: list[_Closable]) -> tuple[Sessions, Conversations]:
     if previous:
         return previous.sessions, previous.conversations
     taint = config.guard.taint

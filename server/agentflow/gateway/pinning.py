@@ -6,7 +6,8 @@ what changed in numbers, never with the definition itself. What screening would 
 that it cannot be called by its name either, also where nothing is pinned; only an administrator's approval of that
 very definition lets it through.
 
-Not pinned: the gateway's own tools, tool files unless `guard.pins.local`, and servers in `guard.pins.exempt`.
+Not screened here: the gateway's own tools. Not pinned: those, tool files unless `guard.pins.local`, and servers in
+`guard.pins.exempt`.
 """
 
 from __future__ import annotations
@@ -148,7 +149,7 @@ class Pinning:
         if known is not None and all(old is new or old == new for old, new in zip(known[0], asked, strict=True)):
             return known[1]
         found: _Screened = {}
-        if judge is not None:
+        if judge is not None and member.name != self._own:
             for kind, name, shown in _shown(member, listing, catalogue):
                 if rules := judge.poisoned(shown):
                     found[kind, name] = _Bad(shown, f"it reads as an injected instruction ({', '.join(rules[:5])})")

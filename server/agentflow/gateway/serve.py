@@ -17,7 +17,6 @@ from agentflow.config import Config, is_loopback
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
 from agentflow.guard.pii.matcher import PiiMatcher
-from agentflow.guard.pii.patterns import TYPES
 from agentflow.guard.secrets.matcher import SecretMatcher
 from agentflow.guard.sensitive import SensitiveMatcher
 
@@ -202,15 +201,20 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+_ADDRESSES = frozenset({"IP", "MAC"})
+
+
 class _Masked(logging.Formatter):
-    """Log lines without personal data or credentials, tracebacks included. Addresses stay: operators need them."""
+    """Log lines without what redaction takes out of messages, tracebacks included; network addresses stay: operators
+    need them. It looks with the automata that the redaction of personal data compiles anyway.
+    """
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._matcher = SensitiveMatcher(PiiMatcher(types=frozenset(TYPES) - {"IP", "MAC"}), SecretMatcher())
+        self._matcher = SensitiveMatcher(PiiMatcher(), SecretMatcher())
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._matcher.mask(super().format(record))
+        return self._matcher.mask(super().format(record), keep=_ADDRESSES)
 
 
 def _logging(config: Config) -> None:

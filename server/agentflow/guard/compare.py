@@ -10,17 +10,34 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from agentflow.guard.deeds import swayed
 from agentflow.guard.flow import Asked, Carried, Destination, Flow, Provenance, SeenIn
 from agentflow.guard.sinks import READING, words_of
-from agentflow.guard.trace import ME, OWN, PRIVATE, REQUESTED, SENDER, TRUSTED, UNTRUSTED, Ask, Trace, leaves
+from agentflow.guard.trace import (
+    KEPT,
+    KNOWN,
+    ME,
+    OWN,
+    PRIVATE,
+    REQUESTED,
+    SENDER,
+    SHIFT,
+    TRUSTED,
+    UNTRUSTED,
+    Ask,
+    Trace,
+    leaves,
+)
 from agentflow.guard.values import (
     decoded,
     domain_of,
     hashed,
     host_of,
+    identifying,
     names,
     pieces,
     plain,
+    plainly_said,
     shingles,
     stemmed,
     stems,
@@ -31,6 +48,8 @@ from agentflow.guard.values import (
 _MAX_LEAVES: Final = 500
 _MAX_LEAF: Final = 20_000  # characters
 _BULK: Final = 3  # traces of private content that are more than a name or a number
+_RETOLD: Final = 4  # words of private records that make a summary of them
+_ECHO: Final = 5  # words that make an echo
 _RANDOM: Final = 24  # characters of an unknown string in an address that are taken for data
 
 
@@ -50,6 +69,9 @@ _CONTENT: Final = _set(
     "subject title body text message content contents description note notes reason comment summary prompt query "
     "caption snippet data payload details purpose memo html markdown"
 )
+_TELLING: Final = frozenset({"send", "post", "grant", "http"})
+_WHOLE: Final = _set("payload body content data fields form records rows properties")
+_COMMON: Final = ("phone", "ip_", "person", "location", "date", "url", "mac_")  # personal data of every letter
 # Deeds that a sentence may ask for under one name and a tool do under another.
 _ALIKE: Final = {
     "send": _set("send post grant pay"),
@@ -96,6 +118,8 @@ class _Part:
     found: list[str]  # its values, as typed and as labelled
     shown: list[str]  # as labelled
     leads: bool  # its key says that something goes there
+    inside: bool  # of something that is content
+    pieces: list[str]  # of `low`
 
 
 @dataclass(slots=True)
@@ -135,9 +159,12 @@ def flow_of(
     destinations = [to for part in parts for to in _destinations(trace, part)]
     evidence = _Evidence()
     leading = {to.path for to in destinations}
+    astray = any(to.seen_in == "untrusted" and not to.sender for to in destinations)
     for part in parts:
-        _carried(trace, part, part.path in leading and len(part.text) < 200, role, evidence)
-    if evidence.weight >= _BULK:
+        leads = part.path in leading and len(part.text) < 200 and not part.inside
+        _carried(trace, part, leads, role, evidence, astray)
+    strange = any(to.seen_in == "untrusted" and not to.sender and to.type in ("url", "host") for to in destinations)
+    if evidence.weight >= _BULK - strange:
         evidence.carries.add("bulk")
     shown = {server for to in destinations if to.seen_in != "none" for server in to.servers}
     if shown and evidence.from_servers - shown:
@@ -147,6 +174,8 @@ def flow_of(
     others = {source.server for source in trace.sources if source.bits & UNTRUSTED}
     if evidence.carries and (trace.asks or others - evidence.servers or "untrusted" in evidence.carries):
         evidence.carries.add("outside")
+    if any(source.server == server and source.foreign and not source.kept for source in trace.sources):
+        evidence.carries.add("visible")
     return Flow(
         role,
         tuple(destinations),
@@ -155,7 +184,14 @@ def flow_of(
         None if role == "read" else _asked(trace, parts, tool, role, evidence),
         hosts,
         trace.incomplete and bool(destinations),
+        swayed(trace, parts, arguments, server, tool, role),
     ), own
+
+
+def _inside(path: str) -> bool:
+    """Whether something stands in a structure that is content as a whole."""
+    above = path.split("/")[2:-1]
+    return any(not _WHOLE.isdisjoint(words_of(step)) for step in above)
 
 
 def _parts(arguments: Any, clear: Any) -> list[_Part]:
@@ -164,11 +200,12 @@ def _parts(arguments: Any, clear: Any) -> list[_Part]:
     for path, key, value in leaves(arguments):
         text = str(value)[:_MAX_LEAF]
         low, as_typed = plain(text), plain(str(typed.get(path, text))[:_MAX_LEAF])
-        shown = values(low)
+        split = pieces(low)
+        shown = identifying(split)
         words = words_of(key)
         leads = not _LEADS.isdisjoint(words) and _CONTENT.isdisjoint(words)
         every = shown if as_typed == low else [*shown, *values(as_typed)]
-        found.append(_Part(path, key, text, low, as_typed, every, shown, leads))
+        found.append(_Part(path, key, text, low, as_typed, every, shown, leads, _inside(path), split))
         if len(found) >= _MAX_LEAVES:
             break
     return found
@@ -198,14 +235,14 @@ def _outermost(found: list[str]) -> list[str]:
 
 def _destination(trace: Trace, part: _Part, value: str, kind: str) -> Destination:
     bits = trace.values.get(hashed(value), 0)
-    if kind == "url" and not bits & 0xFF:
+    if kind == "url" and not bits & KNOWN:
         host = host_of(value)
         bits = trace.values.get(hashed(host), 0) or trace.values.get(hashed(domain_of(host)), 0)
-    asker = _asker(trace, plain(value)) if not bits & 0xFF and kind == "email" else -1
+    asker = _asker(trace, plain(value)) if not bits & KNOWN and kind == "email" else -1
     if asker >= 0:  # written apart: "eve at example dot org"
         return Destination(part.path, kind, "untrusted", True, False, (trace.sources[asker].server,))
-    seen = _seen(bits)
-    servers = (trace.sources[bits >> 8].server,) if seen != "none" else ()
+    seen = _seen(trace, bits)
+    servers = (trace.sources[bits >> SHIFT].server,) if seen != "none" else ()
     requested = seen in ("untrusted", "private") and bool(bits & REQUESTED)
     return Destination(part.path, kind, "untrusted" if requested else seen, requested, bool(bits & SENDER), servers)
 
@@ -222,15 +259,17 @@ def _asker(trace: Trace, low: str) -> int:
     wanted = stems(low)
     if not wanted:
         return -1
-    return next((source for ask, source in trace.asks.items() if wanted <= ask.stems), -1)
+    return next((source for ask, source in trace.asks.items() if not wanted.difference(ask.words)), -1)
 
 
-def _seen(bits: int) -> SeenIn:
-    if bits & OWN or not bits & 0xFF:
+def _seen(trace: Trace, bits: int) -> SeenIn:
+    if bits & OWN or not bits & KNOWN:
         return "none"
     if bits & TRUSTED:
         return "trusted"
-    return "private" if bits & PRIVATE else "untrusted"
+    if (bits & KEPT and bits & PRIVATE) or (not trace.labelled and trace.sources[bits >> SHIFT].kept):
+        return "private"
+    return "untrusted"
 
 
 def _type_of(value: str) -> str:
@@ -265,7 +304,7 @@ def _hosts(parts: Iterable[_Part]) -> tuple[str, ...]:
 # ------------------------------------------------------------------------------------ what is carried
 
 
-def _carried(trace: Trace, part: _Part, leading: bool, role: str, evidence: _Evidence) -> None:
+def _carried(trace: Trace, part: _Part, leading: bool, role: str, evidence: _Evidence, astray: bool) -> None:
     """Add what this leaf carries of earlier results. A destination carries only what is packed into its address."""
     if leading and "://" not in part.low and "." not in part.low:
         return
@@ -275,16 +314,39 @@ def _carried(trace: Trace, part: _Part, leading: bool, role: str, evidence: _Evi
         _smuggled(trace, part, evidence)
     if leading:
         return
-    hits = _hits(trace, part.text, part.low, found)
+    hits = _hits(trace, part.text, part.pieces, found)
+    if role not in READING:
+        hits.private += _retold(trace, part.pieces) or (astray and role in _TELLING and _echoed(trace, part))
     encoded = False
     if not hits.private and not hits.text and len(part.text) >= 20 and role not in READING:
-        for said in decoded(part.text):
-            low = plain(said)
-            deeper = _hits(trace, said, low, values(low))
+        for said in decoded(part.text, turned=not plainly_said(part.pieces)):
+            split = pieces(plain(said))
+            deeper = _hits(trace, said, split, identifying(split))
             if deeper.private or deeper.text:
                 hits, encoded = deeper, True
                 break
     _note(trace, part, hits, encoded, evidence)
+
+
+def _retold(trace: Trace, split: list[str]) -> int:
+    """A weight for private content in other words: most of what is said are words that only private records had."""
+    if len(split) < _BULK:
+        return 0
+    said = {word for piece in split if len(word := piece.strip(".:-/")) > 4 or (len(word) > 1 and word.isdigit())}
+    private = sum(1 for word in said if trace.said_privately(word))
+    much = private >= _RETOLD and 3 * private >= len(said)
+    return private if much or (private >= _BULK and 4 * private >= 3 * len(said)) else 0
+
+
+def _echoed(trace: Trace, part: _Part) -> int:
+    """A weight for what was read of outsiders on a private server, said again to a third party: a chat, a code."""
+    if not any(source.private and source.foreign for source in trace.sources):
+        return 0
+    said = {word for piece in part.pieces if len(word := piece.strip(".:-/")) > 3 or word.isdigit()}
+    known = sum(1 for word in said if word in trace.foreign or word in trace.kept)
+    many = known >= _ECHO and 5 * known >= 4 * len(said)
+    telling = known == len(said) and any(map(str.isdigit, "".join(said)))
+    return _BULK if many or telling else 0
 
 
 @dataclass(slots=True)
@@ -294,15 +356,16 @@ class _Hits:
     private: int  # weight
 
 
-def _hits(trace: Trace, text: str, low: str, found: list[str]) -> _Hits:
+def _hits(trace: Trace, text: str, split: list[str], found: list[str]) -> _Hits:
     known, sources = trace.values, trace.sources
-    seen = {key: bits for value in found if (bits := known.get(key := hashed(value), 0)) & ~OWN & 0xFF}
+    seen = {key: bits for value in found if (bits := known.get(key := hashed(value), 0)) & ~OWN & KNOWN}
     seen |= {key: bits for name in names(text) if (bits := known.get(key := hashed(name), 0))}
-    texts = [trace.shingles[shingle] for shingle in shingles(pieces(low)) if shingle in trace.shingles]
-    private = sum(1 for bits in seen.values() if bits & PRIVATE)
-    private += sum(1 for value in found if _personal(value) and not known.get(hashed(value), 0) & (OWN | PRIVATE))
+    texts = trace.shingles.sources(shingles(split))
+    private = sum(1 for bits in seen.values() if bits & PRIVATE or trace.private(sources[bits >> SHIFT]))
+    personal = [value for value in found if _personal(value) and not known.get(hashed(value), 0) & (OWN | PRIVATE)]
+    private += sum(1 if value.startswith(_COMMON) else _BULK for value in personal)
     if len(texts) > 1:
-        private += sum(1 for number in texts if sources[number].private)
+        private += sum(1 for number in texts if trace.private(sources[number]))
     return _Hits(texts if len(texts) > 1 else [], list(seen.values()), private)
 
 
@@ -320,21 +383,30 @@ def _personal(value: str) -> bool:
 def _note(trace: Trace, part: _Part, hits: _Hits, encoded: bool, evidence: _Evidence) -> None:
     if not hits.text and not hits.value and not hits.private:
         return
-    numbers = {*hits.text, *(bits >> 8 for bits in hits.value)}
+    numbers = {*hits.text, *(bits >> SHIFT for bits in hits.value)}
     if hits.private or hits.text or len(hits.value) > 1:
         evidence.from_servers |= {trace.sources[number].server for number in numbers}
+    if not numbers:  # told in other words
+        evidence.servers |= (
+            retold := {
+                source.server
+                for source in trace.sources
+                if (trace.private(source) and source.kept) or (source.private and not source.foreign)
+            }
+        )
+        evidence.from_servers |= retold
     labels = set()
     for number in hits.text:
         source = trace.sources[number]
-        labels |= {"private"} if source.private else set()
+        labels |= {"private"} if trace.private(source) else set()
         labels |= {"untrusted"} if source.bits & UNTRUSTED else set()
     for bits in hits.value:
-        labels |= {"private"} if bits & PRIVATE else set()
+        labels |= {"private"} if bits & PRIVATE or trace.private(trace.sources[bits >> SHIFT]) else set()
         labels |= {"untrusted"} if bits & UNTRUSTED and not bits & TRUSTED else set()
     if hits.private:
         labels.add("private")
         evidence.weight += hits.private
-        evidence.servers |= {trace.sources[number].server for number in numbers if trace.sources[number].private}
+        evidence.servers |= {trace.sources[number].server for number in numbers if trace.private(trace.sources[number])}
     if hits.text and "untrusted" in labels:
         evidence.carries.add("untrusted")
     if encoded:
@@ -367,10 +439,12 @@ def _smuggled(trace: Trace, part: _Part, evidence: _Evidence) -> None:
         spaced = inside.translate(_JOINTS)
         texts = [spaced, spaced.replace(".", " "), *decoded(inside, turned=False)]
         for said in texts:
-            low = plain(said)
-            hits = _hits(trace, said, low, values(low))
-            sources = [*hits.text, *(found >> 8 for found in hits.value)]
-            foreign = sum(1 for number in sources if trace.sources[number].server != trace.sources[bits >> 8].server)
+            split = pieces(plain(said))
+            hits = _hits(trace, said, split, identifying(split))
+            sources = [*hits.text, *(found >> SHIFT for found in hits.value)]
+            foreign = sum(
+                1 for number in sources if trace.sources[number].server != trace.sources[bits >> SHIFT].server
+            )
             if hits.private or foreign > 1 or (foreign and bits & REQUESTED):
                 evidence.carries.add("smuggled")
         labels = spaced.replace(".", " ").split()
@@ -396,6 +470,7 @@ class _Deed:
     content: list[_Part]
     carried: set[str]  # servers whose content it carries
     exposes: bool  # much private content of another server
+    words: frozenset[int]  # stems of what names something, and of short content
 
 
 def _asked(trace: Trace, parts: list[_Part], tool: str, role: str, evidence: _Evidence) -> Asked | None:
@@ -412,6 +487,10 @@ def _asked(trace: Trace, parts: list[_Part], tool: str, role: str, evidence: _Ev
         [part for part in parts if _is_content(part)],
         evidence.from_servers,
         {"bulk", "abroad"} <= evidence.carries,
+        frozenset().union(
+            *(words for _, words in short),
+            *(stems(part.low) for part in parts if _is_content(part) and len(part.text) <= 80),
+        ),
     )
     best: tuple[int, str, int] | None = None
     for ask, source in trace.asks.items():
@@ -435,22 +514,23 @@ def _dangerous(parts: list[_Part]) -> bool:
 def _matched(trace: Trace, deed: _Deed, ask: Ask, asker: str) -> str:
     """Return `value`, `named` (tool and content are what the request names) or "" (another call)."""
     alike = not ask.roles.isdisjoint(deed.alike)
-    named = len(deed.tool & ask.stems)
-    if not alike and not named:
+    named = len(deed.tool.intersection(ask.words))
+    if not named and (not alike or (deed.words.isdisjoint(ask.words) and _ME not in ask.words)):
         return ""
+    said = ask.stems
     known = trace.values
-    asked = [part for part, words in deed.short if _is_asked(part, words, ask, known)]
+    asked = [part for part, words in deed.short if _is_asked(part, words, said, known)]
     if not alike and named < 2 and not len(asked) == len(deed.short) > 1:
         return ""
     leading = [part for part, _ in deed.short if part.leads]
     heads = [words for part in deed.content if len(part.text) <= 80 and (words := stems(part.low))]
-    headed = any(words <= ask.stems for words in heads)
+    headed = any(words <= said for words in heads)
     if leading:  # where it goes decides: what goes to somebody else is not what was asked for
         if any(part.leads for part in asked):
             return "value"
         back = any(hashed(value) in ask.place for part in leading for value in part.found)
         return "value" if back and deed.exposes and (asked or headed) else ""
-    strange = [part for part, words in deed.short if not _is_known(part, words, ask, known)]
+    strange = [part for part, words in deed.short if not _is_known(part, words, said, known)]
     plainly = any(part.found for part in asked)  # by an id or an address, not by a word that many texts have
     if asked and 2 * len(asked) >= len(deed.short) and len(asked) + plainly > len(strange):
         return "value"
@@ -462,22 +542,22 @@ def _matched(trace: Trace, deed: _Deed, ask: Ask, asker: str) -> str:
         return "named"  # the content asked for, from where it was to be had
     if not deed.content:
         return "named" if named else ""
-    fits = ask.strength > 1 and any(not stems(part.low).isdisjoint(ask.stems) for part in deed.parts)
+    fits = ask.strength > 1 and any(not stems(part.low).isdisjoint(said) for part in deed.parts)
     return "named" if named and fits else ""
 
 
-def _is_asked(part: _Part, words: frozenset[int], ask: Ask, known: dict[int, int]) -> bool:
-    if part.leads and _ME in ask.stems and any(known.get(hashed(value), 0) & SENDER for value in part.found):
+def _is_asked(part: _Part, words: frozenset[int], asked: frozenset[int], known: dict[int, int]) -> bool:
+    if part.leads and _ME in asked and any(known.get(hashed(value), 0) & SENDER for value in part.found):
         return True  # "give me …"
     both = (words,) if part.typed == part.low else (words, stems(part.typed))
-    named = [found for found in both if not found.isdisjoint(ask.stems)]
+    named = [found for found in both if not found.isdisjoint(asked)]
     if not named:
         return False
     if any((bits := known.get(hashed(value), 0)) & REQUESTED and not bits & OWN for value in part.found):
         return True
-    return any(found <= ask.stems for found in named)
+    return any(found <= asked for found in named)
 
 
-def _is_known(part: _Part, words: frozenset[int], ask: Ask, known: dict[int, int]) -> bool:
+def _is_known(part: _Part, words: frozenset[int], asked: frozenset[int], known: dict[int, int]) -> bool:
     """Whether it is named in the request, or was looked up to fulfil it."""
-    return not words.isdisjoint(ask.stems) or any(known.get(hashed(value), 0) & ~OWN & 0xFF for value in part.found)
+    return not words.isdisjoint(asked) or any(known.get(hashed(value), 0) & ~OWN & KNOWN for value in part.found)

@@ -17,14 +17,16 @@ from agentflow.pipeline.call import Session
 
 _LABELS = b"L"
 _DELTA = b"D"
+_MOST_ROWS = 256  # of one conversation, before they are put together
 
 
 class _Live:
-    __slots__ = ("labels", "seq", "trace")
+    __slots__ = ("labels", "rows", "seq", "trace")
 
     def __init__(self) -> None:
         self.trace = Trace()
         self.seq = 0
+        self.rows = 0  # in the store
         self.labels: frozenset[str] = frozenset()
 
 
@@ -74,6 +76,19 @@ class Conversations:
         if self._store is not None:
             for what in fresh:
                 live.seq = self._store.append(session.conversation, session.owner, what)
+                live.rows += 1
+            if live.rows > _MOST_ROWS:
+                self._compact(session.conversation, live)
+
+    def _compact(self, conversation: bytes, live: _Live) -> None:
+        """Put one copy of what is known in the place of many rows, so that nothing is lost however long it lasts."""
+        if self._store is None:
+            return
+        self._read(conversation, live)  # what other gateways have added since
+        known = [_DELTA + delta.pack() for delta in live.trace.snapshot() if delta]
+        known.append(_LABELS + orjson.dumps(sorted(live.labels)))
+        live.seq = self._store.replace(conversation, live.seq, known)
+        live.rows = len(known)
 
     def _of(self, session: Session) -> _Live:
         live = self._live.get(session.conversation)
@@ -90,7 +105,7 @@ class Conversations:
         if self._store is None:
             return
         for seq, what in self._store.after(conversation, live.seq):
-            live.seq = seq
+            live.seq, live.rows = seq, live.rows + 1
             if what[:1] == _LABELS:
                 live.labels = live.labels.union(orjson.loads(what[1:]))
             else:

@@ -50,7 +50,12 @@ def read(decoder: Decoder, run: str) -> str:
 
 
 def _base64(run: str) -> bytes:
-    """Decode a run; where it does not read as text, a path or the like may stand before it."""
+    """Decode a run; where it does not read as text, a path or the like may stand before it.
+
+    Of one case it is an id, a path or a name: text comes out in both.
+    """
+    if run.islower() or run.isupper():
+        return b""
     body = re.sub(r"[\r\n=]", "", run).replace("-", "+").replace("_", "/")
     for skip in range(4):
         rest = body[skip:]
@@ -99,14 +104,17 @@ DECODERS: Final = (
     Decoder(
         "base64",
         r"[A-Za-z0-9+/_-]{20}",
-        re2.compile(r"[A-Za-z0-9+/_-]{20,}(?:\r?\n[A-Za-z0-9+/_-]{4,76})*={0,2}"),
+        re.compile(r"[A-Za-z0-9+/_-]{20,}+(?:\r?\n[A-Za-z0-9+/_-]{4,76}+)*+={0,2}"),
         _base64,
     ),
     Decoder("base32", r"\b[A-Z2-7]{24}", re2.compile(r"\b[A-Z2-7]{24,}(?:\r?\n[A-Z2-7]{4,76})*={0,6}"), _base32),
     Decoder(
         "hex",
         r"(?:[0-9a-fA-F]{2}[\s:,;-]?){12}|(?:0x[0-9a-fA-F]{2}[\s:,;]+){12}",
-        re2.compile(r"(?:0x[0-9a-fA-F]{2}[ \n:,;]{0,2}){12,}|(?:[0-9a-fA-F]{2}[ \n:,;-]?){12,}"),
+        re.compile(
+            r"[0-9a-fA-F](?:x[0-9a-fA-F]{2}(?:[ \n:,;]{0,2}0x[0-9a-fA-F]{2}){11,}+"
+            r"|[0-9a-fA-F][ \n:,;-]?(?:[0-9a-fA-F]{2}[ \n:,;-]?+){11,}+)"
+        ),
         _hex,
     ),
     Decoder("binary", r"(?:[01]{8}[\s,]?){6}", re2.compile(r"(?:[01]{8}[ \n,]?){6,}"), _binary),

@@ -69,10 +69,12 @@ class Flow:
         sink: what the tool does, as `guard/sinks.py` names it.
         carries: of `private` (a trace of private content), `bulk` (more of it than a name or a number), `untrusted`,
             `encoded`, `elsewhere` (private content of another server than showed the destinations), `abroad` (of
-            another server than is called), `smuggled` (private content or long random text in an address) and
+            another server than is called), `smuggled` (private content or long random text in an address),
+            `visible` (the server that is called has shown outsiders' words, so they read it), and
             `outside` (content of outsiders from yet another server was read, or some that asks for something).
         hosts: hosts named in the arguments; only where the policy restricts them.
         incomplete: the conversation is too long to be remembered whole.
+        swayed: what in the call hangs on values that only outsiders have shown (`guard/deeds.py`).
     """
 
     sink: str
@@ -82,11 +84,12 @@ class Flow:
     asked: Asked | None = None
     hosts: tuple[str, ...] = ()
     incomplete: bool = False
+    swayed: tuple[str, ...] = ()
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to tell policy."""
-        return not (self.provenance or self.carries or self.asked or self.hosts or self._shown)
+        return not (self.provenance or self.swayed or self.carries or self.asked or self.hosts or self._shown)
 
     @property
     def _shown(self) -> bool:
@@ -119,6 +122,7 @@ class Flow:
             ],
             "carries": list(self.carries),
             "incomplete": self.incomplete,
+            "swayed": list(self.swayed),
         }
         if self.asked is not None:
             asked = self.asked

@@ -16,6 +16,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache, lru_cache
 
 import re2
 
@@ -26,6 +27,7 @@ from agentflow.guard.undoing import LEET_ELL, REJOINING, STEMS, UNESCAPING, UNMA
 _DEPTH = 2  # encodings inside encodings that are still read
 _NEAR = 240  # characters on either side of a change that are read again
 _SENTINEL = b"\n~~end~~"
+_SMALL = 65_536  # characters of a text worth remembering
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,12 @@ class View:
         """The same reading without what is far from every change: that was read before. Itself where little is."""
         if not self.starts:
             return self
-        pieces, starts, spans, length = [], [], [], 0
         ends = (*self.starts[1:], len(self.text))
+        sizes = (end - start for start, end in zip(self.starts, ends, strict=True))
+        far = sum(size - 2 * _NEAR for size in sizes if size > 2 * _NEAR)
+        if (len(self.text) - far - 2 * _NEAR) * 4 > len(self.text) * 3:
+            return self
+        pieces, starts, spans, length = [], [], [], 0
         last = len(self.starts) - 1
         for index, (start, end, (a, b, linear)) in enumerate(zip(self.starts, ends, self.spans, strict=True)):
             parts = [(start, end, a, b)]
@@ -149,13 +155,21 @@ class _Signs:
 
 
 _NO_STEPS: frozenset[str] = frozenset()
-_signs = _Signs()
-_plain = Prefilter([any_of((*STEMS, "task", "must"))])
+
+
+@cache
+def _signs() -> _Signs:
+    return _Signs()
+
+
+@cache
+def _plain() -> Prefilter:
+    return Prefilter([any_of((*STEMS, "task", "must"))])
 
 
 def suspicious(text: str) -> bool:
     """Whether `text` may have more than one reading. False is certain, True is cheap to be wrong about."""
-    return not text.isascii() or bool(_signs(text.encode("utf-8", "replace")))
+    return not text.isascii() or bool(_steps(text))
 
 
 # --------------------------------------------------------------------------- folding characters
@@ -334,8 +348,14 @@ def views(text: str) -> list[View]:
     return [*found, *([hidden, *_readings(hidden, _steps(hidden.text), _DEPTH - 1)] if hidden else [])]
 
 
+@lru_cache(maxsize=1)
+def _remembered(text: str) -> frozenset[str]:
+    return _signs()(text.encode("utf-8", "replace"))
+
+
 def _steps(text: str) -> frozenset[str]:
-    return _signs(text.encode("utf-8", "replace"))
+    """The steps worth a try. Who asks whether a text is suspicious reads its views next, so the last is remembered."""
+    return _remembered(text) if len(text) <= _SMALL else _signs()(text.encode("utf-8", "replace"))
 
 
 def _undone(view: View, steps: frozenset[str], undoings: Iterable[Undoing]) -> View:
@@ -352,10 +372,11 @@ def _readings(first: View, steps: frozenset[str], depth: int) -> Iterator[View]:
         yield view
         steps |= _steps(view.text)
     yield from _unwrapped(view, steps, depth)
-    if not view.text.isascii() and (looks := view.text.translate(LOOKALIKES)) != view.text:
+    if not LOOKALIKES.keys().isdisjoint(map(ord, set(_NON_ASCII.findall(view.text)))):
+        looks = view.text.translate(LOOKALIKES)
         alike = View(looks, (*view.how, "lookalikes"), view)
         steps = _steps(looks)
-        if steps or _plain(looks.encode("utf-8", "replace")):
+        if steps or _plain()(looks.encode("utf-8", "replace")):
             yield alike
             yield from _unwrapped(alike, steps, 0)
 

@@ -103,6 +103,11 @@ class Tokeniser:
             return self.seeing(own).redact(
                 tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope
             )
+        every = tuple(types) == ("*",)
+        if not every and isinstance(own, SensitiveMatcher) and (asked := own.also(canonicals(types))) is not own:
+            return self.seeing(asked).redact(
+                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope
+            )
         wanted = None if "*" in types else canonicals(types)
         plan = self._plan(body, wanted, numbers) if types else []
         if not plan:

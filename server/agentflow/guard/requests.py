@@ -100,6 +100,7 @@ _CONTACT: Final = _compiled(
 )
 
 
+_REACHED: Final = re.compile(r"[@_/\d]|www\.")
 # What is moved, not who is reached.
 _MOVES: Final = _compiled(
     r"\b(?:send|forward|share|transfer|upload|post|e-?mail|mail|submit|export|copy|give|pay|wire|deliver|report)\b"
@@ -107,7 +108,15 @@ _MOVES: Final = _compiled(
     r"(?:my|his|her|their|our|all|the|this|that|these|those|any|every|them|it|everything|"
     r"a (?:copy|list|summary)|an? \w+ (?:of|with))\b"
     r"|\b(?:forward|share|export|upload|transfer) your\b"
+    r"|\b(?:tell|inform|notify|advise|remind|urge|dm) (?:[a-tv-z]|u[a-rt-z])\w+ .{0,60}\b(?:to|that)\b"
 )
+
+
+_BILL: Final = _compiled(
+    r"\b(?:invoices?|bills?|receipt|amount due|payable|due date|rechnung\w*|fällig|facture|échéance|factura|fattura|"
+    r"fatura|faktur\w*|rachunek|räkning|lasku|nota fiscal|счёт|счет)\b|发票|账单|請求書|请求书|청구서|فاتورة"
+)
+_AMOUNT: Final = _compiled(r"\d[.,]\d\d\b|[€$£¥₹]|\b(?:eur|usd|gbp|chf|nok|sek|dkk|pln|euros?|dollars?)\b|\btotal\b")
 
 
 _SHORTEST: Final = 12  # characters of a sentence
@@ -120,6 +129,11 @@ class Request(NamedTuple):
     start: int
     end: int
     strength: int
+
+
+def bill(text: str) -> bool:
+    """Whether a text (lower case) is a bill by its form: it says so, and names an amount."""
+    return bool(_BILL.search(text)) and bool(_AMOUNT.search(text))
 
 
 def requests(text: str) -> list[Request]:
@@ -138,6 +152,7 @@ def requests(text: str) -> list[Request]:
         stop = text.find("\n", place)
         done = stop = min(stop if stop >= 0 else len(text), start + 2 * _LONGEST)
         sentence = text[start:stop]
-        if stop - start >= _SHORTEST and (not _CONTACT.search(sentence) or _MOVES.search(sentence)):
+        reach = _REACHED.search(sentence) is not None and _CONTACT.search(sentence)  # the first look is the cheap one
+        if stop - start >= _SHORTEST and (not reach or _MOVES.search(sentence)):
             found.append(Request(start, stop, 2 if _STRONG.search(sentence) else 1))
     return found

@@ -6,7 +6,7 @@ It promises matches in order that do not overlap: where a secret and personal da
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.secrets.matcher import SecretMatcher
@@ -54,14 +54,25 @@ class SensitiveMatcher:
             return self._pii if personal else None
         return self if personal else self._secrets
 
+    def also(self, types: Iterable[str]) -> SensitiveMatcher:
+        """Return a matcher that looks for the known types among `types` as well: this one, where it does already."""
+        pii = self._pii.also(types)
+        return self if pii is self._pii else SensitiveMatcher(pii, self._secrets)
+
     def for_tenant(self, tenant: str) -> SensitiveMatcher:
         """Return the matcher for what belongs to `tenant`."""
         return self._tenants.get(tenant, self) if self._tenants else self
 
-    def mask(self, text: str) -> str:
-        """Return the text with every value replaced by its type, irreversibly: for logs and reasons."""
+    def mask(self, text: str, keep: frozenset[str] = frozenset()) -> str:
+        """Return the text with every value replaced by its type, irreversibly: for logs and reasons.
+
+        Args:
+            keep: types that stay.
+        """
         parts, at = [], 0
         for match in self.find(text):
+            if match.type in keep:
+                continue
             parts += [text[at : match.start], f"<{match.type}>"]
             at = match.end
         return "".join([*parts, text[at:]]) if parts else text

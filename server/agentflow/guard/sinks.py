@@ -33,9 +33,10 @@ _VERBS: Final = {
 # Words that are things as often as deeds: they count where a name holds no verb.
 _NOUNS: Final = {
     "send": "email mail message dm sms text call",
-    "post": "comment webhook upload post paste tweet reply gist article story",
-    "grant": "permission permissions access share sharing member collaborator",
-    "pay": "payment order purchase booking reservation transaction refund payout transfer",
+    "post": "comment upload post paste tweet reply gist article story",
+    "grant": "permission permissions access share sharing member members collaborator collaborators binding iam acl acls group groups role roles "
+    "webhook webhooks",
+    "pay": "payment order purchase booking reservation transaction refund payout transfer payee beneficiary",
     "execute": "terminal shell command bash script code",
     "control": "lock",
     "http": "http request url web",
@@ -55,10 +56,12 @@ _OTHERS: Final = frozenset(
     word
     for words in (
         "inbox email emails mail mails message messages chat chats channel thread review reviews comment comments",
-        "issue issues ticket tickets post posts feed web webpage page website url fetch browse transcript invitation",
+        "event events issue issues ticket tickets post posts feed web webpage page website url fetch browse transcript invitation navigate browser",
     )
     for word in words.split()
 )
+
+_LOOKUPS: Final = frozenset({"fetch", "browse", "url"})
 
 
 @lru_cache(maxsize=8192)
@@ -95,6 +98,10 @@ def _role(name: str, read_only: bool, trusted: bool) -> str:
 
 
 @lru_cache(maxsize=8192)
-def shows_others_words(name: str) -> bool:
-    """Whether a tool, by its name, returns text that outsiders write: mail, messages, reviews, pages."""
-    return not _OTHERS.isdisjoint(words_of(name))
+def shows_others_words(name: str, private: bool = False) -> bool:
+    """Whether a tool, by its name, returns text that outsiders write: mail, messages, reviews, pages.
+
+    Args:
+        private: the server holds private records: there to fetch is to look up.
+    """
+    return not (_OTHERS - _LOOKUPS if private else _OTHERS).isdisjoint(words_of(name))

@@ -1,19 +1,25 @@
 """What conversations have been exposed to, on disk: shared by the gateways of one machine, kept over restarts.
 
-An append-only table of small blobs per conversation in `taint.db` of the data directory (SQLite, WAL). Conversations
-and owners are named by hashes, and the blobs hold labels, hashes and names of servers: nothing of what was read. It
-promises that what `append` was given is seen by the next `after` of any gateway on the machine, and that a
-conversation unused for `ttl` seconds is forgotten. It refuses nothing; a store that cannot be used is an
-`AgentFlowError`, and the call is refused.
+A table of small blobs per conversation in `taint.db` of the data directory (SQLite, WAL). Conversations and owners
+are named by hashes, and the blobs hold labels, hashes and names of servers: nothing of what was read. They are sealed
+(AES-256-GCM) with a key of this installation, `taint.key` beside the file, readable by its owner only: short values
+could be guessed from bare hashes. It promises that what `append` was given is seen by the next `after` of any gateway
+on the machine, and that a conversation unused for `ttl` seconds is forgotten. It refuses nothing; a store that cannot
+be used is an `AgentFlowError`, and the call is refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import secrets
 import sqlite3
 import time
+from collections.abc import Sequence
 from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from agentflow.errors import AgentFlowError
 
@@ -26,7 +32,8 @@ CREATE TABLE IF NOT EXISTS learnt (seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLO
 CREATE INDEX IF NOT EXISTS learnt_id ON learnt (id, seq);
 """
 _REFRESH = 300.0  # seconds between two notes of a conversation's last use
-_MOST_ROWS = 400  # of one conversation that are read
+_VERSION = 2  # of the file; what an earlier one holds in the open is forgotten
+_NONCE = 12
 
 
 class TaintStore:
@@ -51,6 +58,9 @@ class TaintStore:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA cache_size = -256")
+            self._seal = AESGCM(_key(path.with_suffix(".key")))
+            if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
+                self._db.executescript(f"DROP TABLE IF EXISTS learnt; PRAGMA user_version = {_VERSION}")
             self._db.executescript(_SCHEMA)
             self._forget()
         except (OSError, sqlite3.Error) as error:
@@ -79,11 +89,44 @@ class TaintStore:
         """
         try:
             self._note(conversation, owner)
-            return int(
-                self._db.execute("INSERT INTO learnt (id, what) VALUES (?, ?)", (conversation, what)).lastrowid or 0
-            )
+            return self._insert(conversation, what)
         except sqlite3.Error as error:
             raise _unusable(error) from error
+
+    def replace(self, conversation: bytes, seq: int, known: Sequence[bytes]) -> int:
+        """Put `known` in the place of a conversation's blobs up to number `seq`; return the number of the last.
+
+        Raises:
+            AgentFlowError: it could not be written.
+        """
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.execute("DELETE FROM learnt WHERE id = ? AND seq <= ?", (conversation, seq))
+                for what in known:
+                    seq = self._insert(conversation, what)
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise _unusable(error) from error
+        return seq
+
+    def _insert(self, conversation: bytes, what: bytes) -> int:
+        nonce = secrets.token_bytes(_NONCE)
+        sealed = nonce + self._seal.encrypt(nonce, what, None)
+        row = self._db.execute("INSERT INTO learnt (id, what) VALUES (?, ?)", (conversation, sealed))
+        return int(row.lastrowid or 0)
+
+    def _open(self, sealed: bytes) -> bytes:
+        try:
+            return self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        except InvalidTag:
+            raise AgentFlowError(
+                "What conversations have read (taint.db) was sealed with another key than taint.key",
+                fix="restore data_dir's taint.key, or remove taint.db: conversations begin anew",
+            ) from None
 
     def after(self, conversation: bytes, seq: int = 0) -> list[tuple[int, bytes]]:
         """Return the `(number, blob)` of a conversation after number `seq`, in order.
@@ -93,10 +136,9 @@ class TaintStore:
         """
         try:
             found = self._db.execute(
-                "SELECT seq, what FROM learnt WHERE id = ? AND seq > ? ORDER BY seq LIMIT ?",
-                (conversation, seq, _MOST_ROWS),
+                "SELECT seq, what FROM learnt WHERE id = ? AND seq > ? ORDER BY seq", (conversation, seq)
             )
-            return [(number, bytes(what)) for number, what in found]
+            return [(number, self._open(bytes(what))) for number, what in found]
         except sqlite3.Error as error:
             raise _unusable(error) from error
 
@@ -157,6 +199,25 @@ class TaintStore:
 
     def _data_version(self) -> int:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+
+def _key(path: Path) -> bytes:
+    """The installation's key, made when it is not there: whole or not at all, also where two gateways start at once."""
+    if not path.exists():
+        fresh = path.with_suffix(f".{os.getpid()}.new")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600, exist_ok=False)
+        fresh.write_bytes(secrets.token_bytes(32))
+        try:
+            os.link(fresh, path)
+        except FileExistsError:
+            pass  # the other gateway's
+        finally:
+            fresh.unlink()
+    found = path.read_bytes()
+    if len(found) != 32:
+        raise OSError(f"{path} is not 32 bytes long")
+    return found
 
 
 def key(*parts: str) -> bytes:

@@ -59,6 +59,5 @@ def text_run(shortest: int) -> bytes:
 
     It begins where no such character stands before it, or after an escape of serialised JSON.
     """
-    return (
-        rb"(?:\\[nrtbf]|^|[^A-Za-z0-9+/_\-])(" + _from(0, False, False) + _ANY + b"{%d,})" % (shortest - _BYTES // 3 * 4)
-    )
+    begun = _BYTES // 3 * 4
+    return rb"(?:\\[nrtbf]|^|[^A-Za-z0-9+/_\-])(" + _from(0, False, False) + _ANY + b"{%d,})" % (shortest - begun)

@@ -11,14 +11,16 @@ What the caller named before any result did is the caller's own, whoever repeats
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
 
-from agentflow.guard.requests import requests
+from agentflow.guard.requests import bill, requests
 from agentflow.guard.sinks import NOUN_OF, ROLE_OF
+from agentflow.guard.sketches import Shingles, Words
 from agentflow.guard.values import (
     decoded,
     hashed,
@@ -37,9 +39,11 @@ JSON = dict[str, Any]
 
 # Bits of what is known of a value.
 UNTRUSTED, PRIVATE, TRUSTED, OWN, REQUESTED, SENDER = 1, 2, 4, 8, 16, 32
+FOREIGN, KEPT, BILLED = 64, 128, 256  # outsiders wrote it; a server's own records show it; it stood in a bill
+KNOWN: Final = 0xFFF
+SHIFT: Final = 12  # the number of the source that showed it first stands above the bits
 
 MAX_VALUES: Final = 3072
-MAX_SHINGLES: Final = 1536
 MAX_ASKS: Final = 96
 MAX_SOURCES: Final = 64
 _MAX_TEXT: Final = 200_000  # characters of one message
@@ -78,12 +82,19 @@ class Source:
     Attributes:
         server: the upstream, "" for the caller.
         others: outsiders may have written it, whoever runs the server.
+        kept: the tool shows a server's own records, as far as its name tells: no mail, no page, no reviews.
     """
 
     server: str
     trusted: bool
     private: bool
     others: bool
+    kept: bool = False
+
+    @property
+    def foreign(self) -> bool:
+        """Whether outsiders wrote it: private records of a server that is not vouched for are not theirs."""
+        return self.others and not (self.private and self.kept)
 
     @property
     def bits(self) -> int:
@@ -91,6 +102,7 @@ class Source:
         if not self.server:
             return OWN
         bits = UNTRUSTED if self.others or not self.trusted else TRUSTED
+        bits |= FOREIGN if self.foreign else KEPT
         return bits | PRIVATE if self.private else bits
 
 
@@ -104,14 +116,24 @@ class Ask:
     Attributes:
         strength: how plainly it asks (`guard/requests.py`).
         roles: the deeds it names, as roles of tools.
-        stems: hashes of its words.
+        packed: hashes of its words, four bytes each, in order.
         place: hashes of what the call that fetched it named: where outsiders can write, they can mostly read.
     """
 
     strength: int
     roles: frozenset[str]
-    stems: frozenset[int]
+    packed: bytes
     place: frozenset[int] = frozenset()
+
+    @property
+    def stems(self) -> frozenset[int]:
+        """Hashes of its words."""
+        return frozenset(self.words)
+
+    @property
+    def words(self) -> memoryview:
+        """The same, to be walked through: a set of each would take most of the memory of a trace."""
+        return memoryview(self.packed).cast("I")
 
 
 @dataclass(slots=True)
@@ -121,39 +143,46 @@ class Delta:
     source: Source
     values: dict[int, int] = field(default_factory=dict)  # hash → bits
     shingles: list[int] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)  # of its text, as places in a filter
     asks: list[Ask] = field(default_factory=list)
     incomplete: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.values or self.shingles or self.asks or self.incomplete)
+        return bool(self.values or self.shingles or self.words or self.asks or self.incomplete)
 
     def pack(self) -> bytes:
         """The delta as bytes (JSON)."""
-        asks = [[ask.strength, sorted(ask.roles), sorted(ask.stems), sorted(ask.place)] for ask in self.asks]
+        asks = [[ask.strength, sorted(ask.roles), list(ask.words), sorted(ask.place)] for ask in self.asks]
         source = self.source
-        members = [source.server, source.trusted, source.private, source.others]
+        members = [source.server, source.trusted, source.private, source.others, source.kept]
         return orjson.dumps(
-            [members, list(self.values), list(self.values.values()), self.shingles, asks, self.incomplete]
+            [members, list(self.values), list(self.values.values()), self.shingles, asks, self.incomplete, self.words]
         )
 
     @classmethod
     def unpack(cls, packed: bytes) -> Delta:
         """Read what `pack` wrote."""
-        members, keys, bits, found, asks, incomplete = orjson.loads(packed)
-        said = [Ask(strength, *map(frozenset, sets)) for strength, *sets in asks]
-        return cls(Source(*members), dict(zip(keys, bits, strict=True)), found, said, incomplete)
+        members, keys, bits, found, asks, incomplete, said_words = orjson.loads(packed)
+        said = [
+            Ask(strength, frozenset(roles), array("I", stems).tobytes(), frozenset(place))
+            for strength, roles, stems, place in asks
+        ]
+        return cls(Source(*members), dict(zip(keys, bits, strict=True)), found, said_words, said, incomplete)
 
 
 class Trace:
     """The memory of one conversation."""
 
-    __slots__ = ("asks", "incomplete", "shingles", "sources", "values")
+    __slots__ = ("asks", "foreign", "incomplete", "kept", "records", "shingles", "sources", "values")
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
-        self.values: dict[int, int] = {}  # hash → bits | source << 8
-        self.shingles: dict[int, int] = {}  # hash → source
+        self.values: dict[int, int] = {}  # hash → bits | source << SHIFT
+        self.shingles = Shingles()
         self.asks: dict[Ask, int] = {}  # → source
+        self.foreign = Words()  # that outsiders wrote
+        self.kept = Words()  # of private records
+        self.records = Words()  # of servers that nobody has labelled, shown by tools that show no others' words
         self.incomplete = False
 
     def remember(self, body: JSON, source: Source, clear: JSON | None = None, asked: Any = None) -> Delta:
@@ -180,11 +209,15 @@ class Trace:
                 for part in texts:
                     delta.asks += _asks(part, found, bits, place)
                 _senders(low, found)
+                if source.foreign and bill(low):
+                    found = {key: known | BILLED for key, known in found.items()}
             delta.values = found
             delta.shingles = _sampled(parts)
+            if (filtered := self._words(source)) is not None:
+                delta.words = filtered.new(parts)
         self.absorb(delta)
         if clear is not None:
-            known, shift = self.values, self.sources.index(source) << 8 if source in self.sources else 0
+            known, shift = self.values, self.sources.index(source) << SHIFT if source in self.sources else 0
             for value in map(hashed, values(plain(flat(clear)[:_MAX_TEXT]))):
                 if value not in known and len(known) < MAX_VALUES:
                     known[value] = source.bits | shift
@@ -199,7 +232,7 @@ class Trace:
     def absorb(self, delta: Delta) -> None:
         """Take in a message's delta, one's own or another replica's; what was known already is taken out of it."""
         number = self._source(delta)
-        known, shift = self.values, number << 8
+        known, shift = self.values, number << SHIFT
         for key, bits in list(delta.values.items()):
             before = known.get(key)
             if before is None:
@@ -212,10 +245,9 @@ class Trace:
                 known[key] = before | bits
             else:
                 del delta.values[key]
-        delta.shingles = [shingle for shingle in delta.shingles if shingle not in self.shingles]
-        self.shingles.update(dict.fromkeys(delta.shingles, number))
-        while len(self.shingles) > MAX_SHINGLES:  # the oldest text goes; its values stay
-            del self.shingles[next(iter(self.shingles))]
+        delta.shingles = self.shingles.add(delta.shingles, number)
+        if delta.words and (filtered := self._words(delta.source)) is not None:
+            filtered.add(delta.words)
         delta.asks = [ask for ask in delta.asks if ask not in self.asks]
         for ask in delta.asks:
             if len(self.asks) < MAX_ASKS:
@@ -224,6 +256,48 @@ class Trace:
                 delta.incomplete = True
         delta.asks = delta.asks[:MAX_ASKS]
         self.incomplete |= delta.incomplete
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the operator has said anything of the servers that were read."""
+        return any(source.server and (source.trusted or source.private) for source in self.sources)
+
+    def private(self, source: Source) -> bool:
+        """Whether a source is declared private, or keeps records and nobody has declared anything."""
+        return source.private or (source.kept and not self.labelled)
+
+    def said_privately(self, word: str) -> bool:
+        """Whether private records alone have a word."""
+        if self.labelled:
+            return word in self.kept and word not in self.foreign and word not in self.records
+        return word in self.records and word not in self.foreign
+
+    def said_by_others(self, word: str) -> bool:
+        """Whether outsiders have said a word, and no private record has."""
+        if word in self.kept:
+            return False
+        return word in self.foreign or (self.labelled and word in self.records)
+
+    def snapshot(self) -> list[Delta]:
+        """Everything that is known, as few deltas: one for each source, in the order in which they were read."""
+        deltas = [Delta(source, incomplete=self.incomplete) for source in self.sources]
+        for key, bits in self.values.items():
+            deltas[bits >> SHIFT].values[key] = bits & KNOWN
+        for shingle, number in self.shingles:
+            deltas[number].shingles.append(shingle)
+        for ask, number in self.asks.items():
+            deltas[number].asks.append(ask)
+        left = {id(filtered): filtered for filtered in (self.foreign, self.kept, self.records)}
+        for delta in deltas:
+            filtered = self._words(delta.source)
+            if filtered is not None and left.pop(id(filtered), None):
+                delta.words = filtered.places()
+        return deltas
+
+    def _words(self, source: Source) -> Words | None:
+        if not source.foreign:
+            return self.kept if source.private else None
+        return self.records if source.kept else self.foreign
 
     def _source(self, delta: Delta) -> int:
         if delta.source in self.sources:
@@ -251,13 +325,17 @@ def _asks(low: str, found: dict[int, int], bits: int, place: frozenset[int]) -> 
             found[hashed(value)] = bits | REQUESTED
         named = words(low[start:end])
         of_writer = [ME] if _OF_WRITER.search(low, start, end) else []
-        said.append(Ask(strength, roles_in(named), stemmed([*named, *of_writer]), place))
+        stems = array("I", sorted(stemmed([*named, *of_writer]))).tobytes()
+        said.append(Ask(strength, _ROLES.setdefault(roles := roles_in(named), roles), stems, place))
     return said
 
 
 def roles_in(named: list[str]) -> frozenset[str]:
     """The roles of the deeds that the words of a sentence name."""
     return frozenset(_ROLE_OF_FORM[word] for word in named if word in _ROLE_OF_FORM)
+
+
+_ROLES: Final[dict[frozenset[str], frozenset[str]]] = {}  # the same few sets, over and over
 
 
 def _opaque(part: str) -> bool:

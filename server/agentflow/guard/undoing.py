@@ -17,6 +17,8 @@ from urllib.parse import unquote
 
 import re2
 
+from agentflow.guard.unspaced import Divider
+
 
 class Undoing(NamedTuple):
     """One disguise, and how it is taken off."""
@@ -41,7 +43,7 @@ _KEYWORDS: Final = (
     "language", "model", "immediately", "reveal", "password", "execute", "following", "message", "required",
     "important", "attention", "commands", "rules", "everything",
 )  # fmt: skip
-# Words a text without blanks is taken apart into, longest first.
+# Words that attacks are made of.
 _VOCABULARY: Final = (
     "instructions instruction administrator immediately assistants assistant guidelines everything credentials "
     "previously directives important following transfer disregard processing override previous language password "
@@ -72,9 +74,9 @@ def _leet(word: str) -> str:
 
 
 def _split(word: str) -> str:
-    """A pattern for `word` with a sign between two of its letters."""
-    sign = r"(?:[-_.|~^*+=]{1,2}|-\r?\n\s{0,8})"
-    return "|".join(word[:i] + sign + f"{sign}?".join(word[i:]) for i in range(1, len(word)))
+    """A pattern for `word` up to a sign between two of its letters, and a little beyond: the shorter, the smaller."""
+    sign = r"[-_.|~^*+=]{1,2}(?:\r?\n\s{0,8})?"
+    return "|".join(word[:i] + sign + "[-_.|~^*+=]{0,2}".join(word[i : max(5, i + 2)]) for i in range(1, len(word)))
 
 
 def _misspelt() -> dict[str, str]:
@@ -106,7 +108,7 @@ _INLINE: Final = "a|abbr|b|bdi|bdo|big|code|em|font|i|mark|s|small|span|strong|s
 _LEET: Final = str.maketrans("013456789@$!|+", "oieasgtbgasiit")
 _LEET_ELL: Final = str.maketrans("013456789@$!|+", "oleasgtbgasllt")
 _TELLING: Final = re2.compile("(?i)" + "|".join(word for word in _LEXICON if len(word) > 3))
-_WORDS: Final = re.compile("|".join(sorted(_LEXICON, key=len, reverse=True)) + "|.", re.IGNORECASE)
+_DIVIDED: Final = Divider(_LEXICON)
 
 
 def any_of(words: Iterable[str]) -> str:
@@ -171,7 +173,7 @@ def _unjoined(match: re.Match[str]) -> str:
 
 
 def _segmented(match: re.Match[str]) -> str:
-    """Words run together, set apart: by their capitals, or greedily by the words that attacks are made of."""
+    """Words run together, set apart: by their capitals, or as the words they are made of."""
     run = match.group()
     if not run.islower() and not run.isupper():
         run = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", run)
@@ -179,17 +181,7 @@ def _segmented(match: re.Match[str]) -> str:
 
 
 def _apart(run: str) -> str:
-    if len(_TELLING.findall(run)) < 2:
-        return run
-    out: list[str] = []
-    unknown = False
-    for piece in _WORDS.findall(run):  # what is no known word stays together
-        stray = len(piece) == 1 and piece.lower() not in "ai"
-        if out and not (stray and unknown):
-            out.append(" ")
-        out.append(piece)
-        unknown = stray
-    return "".join(out)
+    return _DIVIDED(run) if _TELLING.search(run) else run
 
 
 UNESCAPING: Final = (
@@ -269,7 +261,7 @@ REJOINING: Final = (
     ),
     Undoing(
         "underscored",
-        r"[a-zA-Z](?:[_+][a-zA-Z]+){4}|[a-zA-Z](?:[-.][a-zA-Z]+){4}"
+        r"[a-zA-Z](?:[_+][a-zA-Z]+){4}|[a-zA-Z](?:[,:;!]?[+][a-zA-Z]+){3}|[a-zA-Z](?:[-.][a-zA-Z]+){4}"
         r"|(?:[*_`]+[a-zA-Z]+[*_`]+[ ,.]+){3}",
         re.compile(
             r"(?<![a-zA-Z:,!;])[a-zA-Z][a-zA-Z:,!;]*+(?:[-_+.]++[a-zA-Z0-9][a-zA-Z0-9:,!;]*+){3,}"
@@ -279,7 +271,7 @@ REJOINING: Final = (
     ),
     Undoing(
         "segmented",
-        r"[A-Z][a-z]+[A-Z][a-z]+[A-Z][a-z]+[A-Z][a-z]|"
+        r"[A-Z][a-z]+[A-Z][a-z]+[A-Z][a-z]+[A-Z][a-z]|[a-z]{18}|[A-Z]{18}|"
         + any_of(
             ["ignoreall", "ignoreany", "previousinstr", "priorinstr", "aboveinstr", "systemprompt", "yourinstr",
              "youmust", "yourtask", "aiagent", "aiassistant", "disregardall", "disregardthe", "forgetall",

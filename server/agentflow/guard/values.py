@@ -154,6 +154,11 @@ def stemmed(found: list[str]) -> frozenset[int]:
     return frozenset(crc32(word[:5].encode("utf-8", "replace")) for word in found)
 
 
+def plainly_said(split: list[str]) -> bool:
+    """Whether `pieces` are a language as it is written: enough of its commonest words, so no text backwards."""
+    return 10 * sum(1 for word in split if word in _COMMON) >= len(split)
+
+
 def hashed(value: str) -> int:
     """32 bits by which a value is known again."""
     return crc32(value.encode("utf-8", "replace"))

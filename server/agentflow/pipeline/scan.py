@@ -178,8 +178,9 @@ class Scanner:
 
 
 def _found(matcher: Matcher, text: str, context: str) -> Iterator[JSON]:
-    scores = {(start, end): score for _, start, end, score in matcher.find(text, context)}
-    for kind, start, end in _spans(scan(matcher, text, context), text):
+    spans = list(_spans(scan(matcher, text, context), text))
+    scores = {(start, end): score for _, start, end, score in matcher.find(text, context)} if spans else {}
+    for kind, start, end in spans:
         yield {"type": kind, "start": start, "end": end, "score": scores.get((start, end), 1.0)}
 
 

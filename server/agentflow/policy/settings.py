@@ -62,6 +62,8 @@ class Flows(Section):
     smuggling: Action
     injection: Action
     incomplete: Action
+    swayed: Action
+    opened: Action
 
 
 class Egress(Section):

@@ -207,6 +207,8 @@ def test_every_detector_is_woken_by_its_trigger(name: str) -> None:
         data = text.encode()
         if any(True for _ in detector(data)):
             assert trigger.Match(data) is not None, (kind, text)
+            serialised = orjson.dumps({"a": f"x\n{text}"})
+            assert trigger.Match(serialised) is not None or b"\\/" in serialised, (kind, text)
 
 
 HOSTILE = [
@@ -237,3 +239,54 @@ def test_the_work_grows_linearly_with_hostile_text(unit: str) -> None:
         return steps
 
     assert work(2000) <= 5 * work(500) + 200
+
+
+REQUESTED = [
+    ("URL", "see https://example.com/a(b)?x=1. Then", "https://example.com/a(b)?x=1"),
+    ("URL", "(www.example.org)", "www.example.org"),
+    ("URL", "at ws://[2001:db8::1]:80/x, twice", "ws://[2001:db8::1]:80/x"),
+    ("DOMAIN_NAME", "the host db1.example.co.uk is down", "db1.example.co.uk"),
+    ("UUID", "id 6f1c3f9e-1c1f-4a1e-9a5d-1c1f4a1e9a5d.", "6f1c3f9e-1c1f-4a1e-9a5d-1c1f4a1e9a5d"),
+    ("DATE_TIME", "at 2026-01-15T10:30:00Z, late", "2026-01-15T10:30:00Z"),
+    ("DATE_TIME", "on March 5th, 2024 we met", "March 5th, 2024"),
+    ("DATE_TIME", "due 12/31/2024", "12/31/2024"),
+]
+
+
+@pytest.mark.parametrize(("kind", "text", "value"), REQUESTED)
+def test_types_that_are_no_personal_data_are_found_when_they_are_named_and_only_then(
+    kind: str, text: str, value: str
+) -> None:
+    named = PiiMatcher([kind])
+    assert [(match.type, text[match.start : match.end]) for match in named.find(text)] == [(kind, value)]
+    assert named.suspect(orjson.dumps({"a": f"x\n{text}"}))
+    assert kind not in {match.type for match in MATCHER.find(text)}
+
+
+def test_a_domain_is_no_file_name_method_or_mail_address() -> None:
+    assert PiiMatcher(["DOMAIN_NAME"]).find("bob@example.com edits foo.py and calls items.at() in a_b.com_d") == []
+
+
+def test_versions_and_fractions_are_no_dates() -> None:
+    assert PiiMatcher(["DATE_TIME"]).find("v2.10.11, 1.2.3, 3/4, 10/200, ratio 16:90, ::1, a:10:30b") == []
+
+
+def test_a_wider_matcher_is_made_of_the_same_automata() -> None:
+    wider = MATCHER.also(["URL"])
+    assert [match.type for match in wider.find("https://example.com/x")] == ["URL"]
+    assert wider.also(["URL", "EMAIL"]) is wider
+    assert MATCHER.also(["EMAIL"]) is MATCHER
+    assert MATCHER.find("https://example.com/x") == []
+
+
+@pytest.mark.parametrize(
+    "value", ["alice [at] example [dot] com", "a.b(at)mail.example.org", "alice {AT} example {DOT} co.uk"]
+)
+def test_a_mail_address_spelled_with_brackets_is_one(value: str) -> None:
+    text = f"write to {value}, please"
+    assert [(match.type, text[match.start : match.end]) for match in MATCHER.find(text)] == [("EMAIL", value)]
+    assert MATCHER.suspect(orjson.dumps({"a": text}))
+
+
+def test_words_in_brackets_are_no_mail_address() -> None:
+    assert MATCHER.find("items[at] = x; f(at) returns; we met [at] noon; list(at)(dot)") == []

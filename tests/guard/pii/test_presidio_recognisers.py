@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 pytest.importorskip("presidio_analyzer")
 
 from presidio_analyzer import Pattern, PatternRecognizer
 
+from agentflow.config_guard import DeepConfig, GuardConfig
+from agentflow.guard.deep.beside import Deep
+from agentflow.guard.deep.tier import DeepTier
+from agentflow.guard.pii.matcher import PiiMatcher
 from agentflow.guard.pii.presidio_recognisers import load
+from agentflow.guard.redaction import Tokeniser
+from agentflow.guard.vault import Vault
 
 HERE = "tests.guard.pii.test_presidio_recognisers"
 
@@ -53,3 +61,25 @@ def test_what_cannot_be_imported_is_named(name: str) -> None:
 def test_what_is_no_recogniser_is_refused() -> None:
     with pytest.raises(ValueError, match="is no EntityRecognizer of Presidio, but a dict"):
         load(["builtins:dict"], "en")
+
+
+def test_what_such_a_recogniser_finds_in_the_worker_is_redacted(tmp_path: Path) -> None:
+    """The worker is isolated: it imports what is installed, such as this one of Presidio's own."""
+    named = "presidio_analyzer.predefined_recognizers:CryptoRecognizer"
+
+    async def redacted() -> str:
+        config = GuardConfig(deep=DeepConfig(mode="always", timeout=120, recognisers=(named,), types=("CRYPTO",)))
+        tier, vault = DeepTier(config.deep), Vault(tmp_path / "vault.db", bytes(32))
+        try:
+            body = {
+                "content": [{"type": "text", "text": "wallet 16Yeky6GMjeNkAiNcBY7ZhrLoMSgg1BoyZ, not 16Yeky6GMjeN"}]
+            }
+            matcher = await Deep(PiiMatcher(["EMAIL"]), tier, config).matcher(body)
+            done = Tokeniser(matcher, vault, "angle").redact("t", body)
+            return str(done.body["content"][0]["text"])
+        finally:
+            tier.close()
+            vault.close()
+
+    text = anyio.run(redacted)
+    assert text.startswith("wallet <CRYPTO_") and text.endswith(">, not 16Yeky6GMjeN")

@@ -65,7 +65,7 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """The most suspicious stretch of a text: score in 0..1, and where it stands, in characters (0, 0: not looked up)."""
+    """The most suspicious stretch of a text: score in 0..1, and where it stands, in characters; 0, 0: not looked up."""
 
     score: float
     start: int

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from agentflow.guard.pii.contextual import whole_characters
-from agentflow.guard.pii.patterns import compile_
+from agentflow.guard.pii.patterns import compile_, edged
 
 Span = tuple[int, int, float, str]
 
@@ -86,7 +86,7 @@ TRIGGER: Final = "|".join(
 class Addresses:
     """Finds postal addresses."""
 
-    trigger = TRIGGER
+    trigger = edged(TRIGGER)
 
     def __init__(self) -> None:
         self._forms: list[tuple[Any, re.Pattern[bytes], re.Pattern[bytes] | None]] = []

@@ -8,20 +8,22 @@ the same value, line or sentence; a word that is the key of a member points into
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
 
 from agentflow.guard.pii.columns import cells
-from agentflow.guard.pii.patterns import cluster, compile_, edged, signed
+from agentflow.guard.pii.patterns import cluster, compile_, edged
 from agentflow.guard.pii.rule import Rule
 
 Span = tuple[int, int, float, str]
+_Trie = dict[bytes, "_Trie"]
 
 _NEAR: Final = 48
 _REACH: Final = 96
 _MOST_IN_A_LIST: Final = 200
 _SHORT: Final = 7
+_SPECIAL: Final = {" ": rb"[ _.\-]{0,2}", "'": b"(?:'|\xe2\x80\x99)?"}
 _ATTEMPTS: Final = 4
 _MOST_HEADS: Final = 256
 _MOST_ENTRIES: Final = 1024
@@ -72,7 +74,7 @@ class Contextual:
     """Finds the values of `rules` by the words that point at them.
 
     Attributes:
-        trigger: pattern (RE2, bytes) that occurs wherever there is something to find.
+        signs: by how many digits a value has at least, the pattern (RE2, bytes) of the words that point at such values.
     """
 
     def __init__(self, rules: Iterable[Rule]) -> None:
@@ -90,12 +92,11 @@ class Contextual:
                 for place in (0, 1):
                     for rule in wider[place]:
                         self._add(_key(word.encode()), rule, place)
-        ordered = sorted(words, key=lambda word: (-len(word), word))
-        self._pattern = b"|".join(map(_spelled, ordered))
-        self.trigger = b"|".join(
-            signed(b"|".join(edged(_spelled(word)) for word in ordered if self._digits(word) == count), count)
-            for count in sorted({self._digits(word) for word in ordered})
-        )
+        self._pattern = _spelled(sorted(words))
+        self.signs: dict[int, bytes] = {
+            count: edged(_spelled(word for word in sorted(words) if self._digits(word) == count))
+            for count in sorted({self._digits(word) for word in words})
+        }
         self._words: Any = None
         self._heads: dict[bytes, tuple[Rule, ...]] = {}
         self._entries: dict[bytes, _Entry | None] = {}
@@ -173,21 +174,65 @@ def _key(word: bytes) -> bytes:
     return word.translate(None, _NOT_IN_KEYS).lower()
 
 
-def _spelled(word: str) -> bytes:
-    """The pattern of a word: parts joined anyhow, short words only whole."""
-    joint = rb"[ _.\-]{0,2}"
-    parts = [re.escape(part).encode() for part in word.split()]
-    pattern = b"(?i:" + joint.join(parts).replace(b"'", rb"(?:'|\xe2\x80\x99)?") + b")"
-    if len(word.replace(" ", "")) >= _SHORT or not word.isascii():
-        return pattern
-    left = rb"(?:\b|_)" if word[0].isalnum() else b""
-    right = rb"(?:\b|_)" if word[-1].isalnum() else b""
-    spelled = left + pattern + right
-    if word.isalpha():  # `customerSin`, `customerSIN`, `sinNumber`
-        name = word.encode()
-        title, upper = name.title(), name.upper()
-        spelled += rb"|[a-z](?:" + title + rb"|" + upper + rb")(?:\b|_)|[a-z]" + title + rb"[A-Z]|\b" + name + rb"[A-Z]"
-    return spelled
+def _spelled(words: Iterable[str]) -> bytes:
+    """The pattern of words: parts joined anyhow, the longest first, short words only whole.
+
+    What they have in common at their beginnings stands once: an automaton of it has few states, each of few places.
+    """
+    long: _Trie = {}
+    humps: _Trie = {}
+    edged: dict[tuple[bool, bool], _Trie] = {}
+    for word in words:
+        parts = _parts(word)
+        if len(word.replace(" ", "")) >= _SHORT or not word.isascii():
+            _plant(long, parts)
+            continue
+        _plant(edged.setdefault((word[0].isalnum(), word[-1].isalnum()), {}), parts)
+        if word.isalpha():  # `customerSin`, `customerSIN`, `sinNumber`
+            _plant(humps, parts)
+    patterns = [b"(?i:" + _grown(long) + b")"] if long else []
+    for (before, after), trie in edged.items():
+        patterns.append(rb"(?:\b|_)" * before + b"(?i:" + _grown(trie) + b")" + rb"(?:\b|_)" * after)
+    if humps:
+        title, upper = _grown(humps, bytes.title), _grown(humps, bytes.upper)
+        patterns += [
+            rb"[a-z](?:" + title + rb"|" + upper + rb")(?:\b|_)",
+            rb"[a-z](?:" + title + rb")[A-Z]",
+            rb"\b(?:" + _grown(humps) + rb")[A-Z]",
+        ]
+    return b"|".join(patterns)
+
+
+def _parts(word: str) -> list[bytes]:
+    """The bytes of a word, and patterns of what may stand for its spaces and apostrophes."""
+    parts: list[bytes] = []
+    for char in word:
+        if char in _SPECIAL:
+            parts.append(_SPECIAL[char])
+        else:
+            parts += [bytes([byte]) for byte in char.encode()]
+    return parts
+
+
+def _plant(trie: _Trie, parts: list[bytes]) -> None:
+    for part in parts:
+        trie = trie.setdefault(part, {})
+    trie[b""] = {}
+
+
+def _grown(trie: _Trie, spelled: Callable[[bytes], bytes] | None = None) -> bytes:
+    """The pattern of a trie; `spelled` changes the first letter (title) or all (upper)."""
+    branches = []
+    for part, below in trie.items():
+        if part:
+            literal = re.escape(part) if len(part) == 1 else part
+            if spelled is not None:
+                literal = spelled(literal)
+            branches.append(literal + _grown(below, bytes.upper if spelled is bytes.upper else None))
+    if not branches:
+        return b""
+    pattern = branches[0] if len(branches) == 1 else b"(?:" + b"|".join(branches) + b")"
+    return b"(?:" + pattern + b")?" if b"" in trie else pattern
 
 
 def _region(data: bytes, end: int) -> tuple[int, int, bool, bool]:
@@ -306,14 +351,15 @@ class Unmistakable:
     """Finds the values of one rule by their form alone."""
 
     def __init__(self, rule: Rule) -> None:
-        self.trigger = rb"\b(?:" + rule.sure.encode() + rb")"
+        self._form = rb"\b(?:" + rule.sure.encode() + rb")"
+        self.trigger = edged(self._form)
         self._rule = rule
         self._pattern: Any = None
 
     def spans(self, data: bytes) -> Iterator[Span]:
         """Yield what has the form and passes the check."""
         if self._pattern is None:
-            self._pattern = compile_(self.trigger)
+            self._pattern = compile_(self._form)
         rule = self._rule
         for match in self._pattern.finditer(data):
             start, end = match.span()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, Final
 
+from agentflow.guard.pii import by_request
 from agentflow.guard.pii import patterns as p
 from agentflow.guard.pii import validators as v
 
@@ -84,6 +85,11 @@ def email(data: bytes) -> Iterator[Span]:
         if local == b"git" and data[end : end + 1] in (b":", b"/"):  # git@github.com:owner/repo
             continue
         yield start + _local_part(local), end - _beyond_domain(domain), 0.95
+
+
+def email_spelled(data: bytes) -> Iterator[Span]:
+    for match in p.EMAIL_SPELLED.finditer(data):
+        yield *match.span(), 0.85
 
 
 def _is_file(domain: bytes) -> bool:
@@ -256,14 +262,22 @@ def _card_context(data: bytes, start: int, length: int) -> bool:
 
 
 def ssn(data: bytes) -> Iterator[Span]:
-    for match in p.SSN.finditer(data):
-        start, end = match.span()
-        if not _free(data, start, end) or not v.ssn(_digits(data[start:end])):
-            continue
+    for start, end in _ssns(data):
         if data[start + 3] == 45:  # dashes: nothing else is written like this
             yield start, end, 0.85
-        elif _says_ssn(_before(data, start)):
+
+
+def ssn_by_context(data: bytes) -> Iterator[Span]:
+    for start, end in _ssns(data):
+        if data[start + 3] != 45 and _says_ssn(_before(data, start)):
             yield start, end, 0.8
+
+
+def _ssns(data: bytes) -> Iterator[tuple[int, int]]:
+    for match in p.SSN.finditer(data):
+        start, end = match.span()
+        if _free(data, start, end) and v.ssn(_digits(data[start:end])):
+            yield start, end
 
 
 def _says_ssn(before: bytes) -> bool:
@@ -353,14 +367,20 @@ def mac(data: bytes) -> Iterator[Span]:
 # Trigger name -> (type, detector). The order is that of the trigger set.
 DETECTORS: Final[dict[str, tuple[str, Detector]]] = {
     "email": ("EMAIL", email),
+    "email_spelled": ("EMAIL", email_spelled),
     "phone_international": ("PHONE", phone_international),
     "phone_nanp": ("PHONE", phone_nanp),
     "phone_national": ("PHONE", phone_national),
     "phone_context": ("PHONE", phone_by_context),
     "digits_card": ("CARD", card),
+    "ssn_context": ("SSN", ssn_by_context),
     "digits_ssn": ("SSN", ssn),
     "iban": ("IBAN", iban),
     "ipv4": ("IP", ip),
     "ipv6": ("IP", ipv6),
     "mac": ("MAC", mac),
+    "url": ("URL", by_request.url),
+    "domain": ("DOMAIN_NAME", by_request.domain_name),
+    "uuid": ("UUID", by_request.uuid),
+    "date_time": ("DATE_TIME", by_request.date_time),
 }

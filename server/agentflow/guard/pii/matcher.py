@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from functools import cached_property, lru_cache
 from typing import Any, Final
 
@@ -27,30 +28,75 @@ _SHORTEST: Final = 5  # a post code in context
 _HUMP: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 Finder = Callable[[bytes], Iterator[Span]]
+_DIGIT: Final = rb"\d"
+# The automata of the signs that are words.
+_BY_WORDS: Final = {"phone_context": "numbers", "ssn_context": "numbers"}
+_WORDS: Final = {1: "words", 6: "numbers", 9: "numbers", 13: "numbers"}
 
 
 class _Automata:
-    """What finds a set of built-in types; shared by all matchers of the same types. Compiled when first used."""
+    """What finds a set of built-in types, and the signs that wake it; shared by all matchers of the same types.
+
+    The signs are in a few automata, compiled when first used: in one, which of them have occurred would multiply its
+    states until every new text made more of them.
+    """
 
     def __init__(self, types: frozenset[str]) -> None:
-        found = [(name, *DETECTORS[name]) for name in patterns.TRIGGERS if DETECTORS[name][0] in types]
+        self._finders: list[Finder] = []
+        self._signs: dict[str, list[tuple[bytes, int]]] = {"forms": [(_DIGIT, -1)]}
+        for name, sign in patterns.TRIGGERS.items():
+            kind, detector = DETECTORS[name]
+            if kind in types:
+                number = self._add(_typed(kind, detector))
+                self._sign(_BY_WORDS.get(name, "forms"), sign, number)
         rules = [rule for rule in RULES if rule.type in types]
         looks: list[Any] = [Unmistakable(rule) for rule in rules if rule.sure]
-        if rules:
-            looks.append(Contextual(rules))
         if "ADDRESS" in types:
             looks.append(Addresses())
-        self.finders: list[Finder] = [_typed(kind, detector) for _, kind, detector in found]
-        self.finders += [look.spans for look in looks]
-        self._signs = [*(patterns.TRIGGERS[name] for name, _, _ in found), *(look.trigger for look in looks)]
+        for look in looks:
+            self._sign("sure", look.trigger, self._add(look.spans))
+        if rules:
+            contextual = Contextual(rules)
+            number = self._add(contextual.spans)
+            for digits, words in contextual.signs.items():
+                self._sign(_WORDS[digits], patterns.signed(words, digits), number)
+
+    def _add(self, finder: Finder) -> int:
+        self._finders.append(finder)
+        return len(self._finders) - 1
+
+    def _sign(self, group: str, sign: bytes, finder: int) -> None:
+        self._signs.setdefault(group, []).append((sign, finder))
 
     @cached_property
-    def triggers(self) -> Any:
-        """The set of what every finder reacts to, in their order, and one more for `suspect`."""
-        return patterns.trigger_set([*self._signs, patterns.ESCAPED])
+    def _sets(self) -> list[tuple[Any, list[int]]]:
+        return [
+            (patterns.trigger_set([sign for sign, _ in signs]), [number for _, number in signs])
+            for signs in self._signs.values()
+        ]
+
+    def suspect(self, data: bytes) -> bool:
+        """Whether any sign occurs in serialised JSON."""
+        if b"\\u" in data or b"\\/" in data:  # escapes that may hide any
+            return True
+        return bool(self._occurring(data))
+
+    def woken(self, data: bytes) -> list[Finder]:
+        """What finds something where the signs in `data` are."""
+        return [self._finders[number] for number in sorted(self._occurring(data))]
+
+    def _occurring(self, data: bytes) -> set[int]:
+        """The numbers of the finders whose signs occur."""
+        (forms, numbers), *others = self._sets
+        found = {numbers[at] for at in forms.Match(data) or ()}
+        if -1 in found:  # all the others ask for a digit
+            found.discard(-1)
+            for signs, numbers in others:
+                found.update([numbers[at] for at in signs.Match(data) or ()])
+        return found
 
 
-_automata = lru_cache(maxsize=8)(_Automata)
+_automata = lru_cache(maxsize=16)(_Automata)
 
 
 def _typed(kind: str, detector: Detector) -> Finder:
@@ -87,14 +133,15 @@ class PiiMatcher:
         self.types = (named or PERSONAL) | own
         self._allow = frozenset(allow)
         self._custom = custom if custom is not None and own else None
-        self._automata = _automata(named or PERSONAL)
+        self._built_in = named or PERSONAL
+        self._automata = _automata(self._built_in)
 
     def suspect(self, data: bytes) -> bool:
         """Whether serialised JSON may hold anything to find: a sieve for whole messages, never wrong about "no".
 
         Characters that only `find` understands (full width, invisible) make it say "maybe".
         """
-        if self._automata.triggers.Match(data) is not None or foldable(data):
+        if self._automata.suspect(data) or foldable(data):
             return True
         return self._custom is not None and self._custom.suspect(data)
 
@@ -109,15 +156,24 @@ class PiiMatcher:
         seen = plain(text, _HUMP.sub(" ", context) if context and not context.islower() else context)
         data = seen.data
         spans: list[Span] = []
-        finders = self._automata.finders
-        for number in self._automata.triggers.Match(data) or ():
-            if number < len(finders):  # the last one is for `suspect`
-                spans += finders[number](data)
+        for finder in self._automata.woken(data):
+            spans += finder(data)
         if self._custom is not None:
             spans += self._custom.spans(data)
         if not spans:
             return []
         return [match for match in located(apart(spans), seen) if text[match.start : match.end] not in self._allow]
+
+    def also(self, types: Iterable[str]) -> PiiMatcher:
+        """Return a matcher that looks for the known types among `types` as well: this one, where it does already."""
+        more = (frozenset(types) & ENTITIES.keys()) - self.types
+        if not more:
+            return self
+        wider = copy(self)
+        wider.types = self.types | more
+        wider._built_in = self._built_in | more
+        wider._automata = _automata(wider._built_in)
+        return wider
 
     def for_tenant(self, tenant: str) -> PiiMatcher:
         """Return this matcher; `PiiMatchers` knows tenants."""

@@ -52,17 +52,24 @@ def signed(words: bytes, count: int) -> bytes:
     return rb"(?:%s)(?s:.*)%s" % (words, cluster(count))
 
 
+def around(words: bytes, count: int) -> bytes:
+    """Return the pattern of one of `words` and, anywhere before or after it, a number of `count` digits."""
+    return signed(words, count) + rb"|%s(?s:.*)(?:%s)" % (cluster(count), words)
+
+
 def edged(pattern: bytes) -> bytes:
     """Return a pattern whose words and numbers may follow an escape of serialised JSON; for `trigger_set` only."""
     return pattern.replace(rb"(?:\b|_)", _EDGE).replace(rb"\b", _EDGE)
 
 
-# Escapes that may hide any of the above from a look at serialised JSON: \u0040, and a slash as \/.
-ESCAPED: Final = rb"\\u|\\/"
-
 EMAIL: Final = compile_(
     rb"[\w\x80-\xff](?:[\w.+%'\x80-\xff-]*[\w+%\x80-\xff-])?(?:@|%40)"
     rb"(?:[A-Za-z0-9\x80-\xff](?:[A-Za-z0-9\x80-\xff-]*[A-Za-z0-9\x80-\xff])?\.)+[A-Za-z\x80-\xff]{2,24}"
+)
+# `alice [at] example (dot) com`: brackets that nobody writes around these words elsewhere.
+EMAIL_SPELLED: Final = compile_(
+    rb"\b[A-Za-z0-9](?:[\w.+-]{0,62}[\w+])? ?[\[({] ?(?i:at|@) ?[\])}] ?"
+    rb"[A-Za-z0-9][A-Za-z0-9-]{0,62}(?:(?: ?[\[({] ?(?i:dot|\.) ?[\])}] ?|\.)[A-Za-z0-9-]{1,62}){1,4}\b"
 )
 PHONE_INTERNATIONAL: Final = compile_(rb"(?:\+ ?|\b00)[1-9]\d{0,14}(?:[ .\-/]{0,2}(?:\(\d{1,5}\)|\d{1,12})){0,7}")
 _NANP: Final = (
@@ -125,15 +132,21 @@ ABOUT_VERSION: Final = compile_(
 # Triggers by detector name. Each must fire wherever its detector can find something, in a text and in serialised JSON.
 TRIGGERS: Final[dict[str, bytes]] = {
     "email": rb"[\w%+'\"\x80-\xff-](?:@|%40)[A-Za-z0-9\x80-\xff]",
+    "email_spelled": rb"[\[({] ?(?i:at|@) ?[\])}] ?[A-Za-z0-9]",
     "phone_international": rb"(?:\+ ?|" + _EDGE + rb"00)[1-9](?:[ .()/\-]{0,4}\d){5}",
     "phone_nanp": edged(_NANP),
     "phone_national": edged(_NATIONAL),
-    "phone_context": signed(edged(_PHONE_WORDS), 7) + rb"|" + cluster(7) + rb"(?s:.*)(?:" + edged(_PHONE_WORDS) + rb")",
+    "phone_context": around(edged(_PHONE_WORDS), 7),
     "digits_card": rb"\d(?:[ .\-]?\d){11}",
-    "digits_ssn": rb"\d{3}(?:-\d{2}-|\.\d{2}\.| \d{2} )\d{4}|" + signed(edged(_SSN_WORDS), 9),
+    "ssn_context": signed(edged(_SSN_WORDS), 9),
+    "digits_ssn": rb"\d{3}-\d{2}-\d{4}",
     "iban": rb"(?i:" + b"|".join(code.encode() for code in sorted(IBAN_LENGTH)) + rb")\d{2}"
     rb"[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{4}[ -]?[A-Za-z0-9]{3}",
     "ipv4": rb"\d\.\d{1,3}\.\d{1,3}\.\d",
     "ipv6": rb"::|(?:[0-9A-Fa-f]{1,4}:){6}",
+    "url": rb"://|(?i:www\.)",
+    "domain": rb"[0-9A-Za-z]\.[A-Za-z]{2}",
+    "uuid": rb"[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-",
+    "date_time": rb"\d[-/.:]\d|\d(?:st|nd|rd|th|\.)? (?:of )?[A-Za-z]{3}|[A-Za-z]{3}\.? \d",
     "mac": rb"[0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-][0-9A-Fa-f]{2}[:-]|[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}\.[0-9A-Fa-f]{4}",
 }

@@ -218,7 +218,7 @@ def _settled(pin: Pin) -> bool:
 
 def _poisoned(seen: Seen, findings: Findings) -> Findings:
     """The findings with the one that neither trust nor a setting turns into a flag: screening drops it anyway."""
-    return Findings([Reason(POISONED, seen.item.poisoned), *findings.holds], findings.flags)
+    return Findings([*findings.holds, Reason(POISONED, seen.item.poisoned)], findings.flags)
 
 
 def _body(seen: Seen) -> bytes:

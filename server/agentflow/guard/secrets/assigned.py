@@ -69,9 +69,11 @@ def _sign(words: str, least: int) -> str:
     )
 
 
-SIGN: Final = _sign(f"(?i:{_SECRECY}|{_SERVICES}|\\bpass\\b)", 6) + "|" + _sign(_WEAK, 20)
+# No password goes by a weak name, and nothing else is shorter than ten characters (`_LEAST`).
+SIGN: Final = _sign(f"(?i:{_SECRECY}|{_SERVICES}|\\bpass\\b)", 6) + "|" + _sign(_WEAK, 10)
+PAIR_SIGN: Final = r"(?i:(?:passw(?:or)?d|secret|token|api_?key|pwd|credential)[\w.-]*(?:[\\\"',\s]|\\[nrt])+value)"
 NAME_VALUE: Final = (
-    r"(?i:(?:name|key|id)\s{0,3}[=:]\s{0,3}[\"']?([\w.-]*(?:passw(?:or)?d|secret|token|api_?key|pwd|credential)[\w.-]*)"
+    r"(?i:(?:name|key|id)[\"']?\s{0,3}[=:]\s{0,3}[\"']?([\w.-]*(?:passw(?:or)?d|secret|token|api_?key|pwd|credential)[\w.-]*)"
     r"[\"']?,?\s{1,20}[\"']?value[\"']?\s{0,3}[=:]\s{0,3}[\"']?)([^\s\"'<>]{6})"
 )
 
@@ -201,11 +203,14 @@ def assigned(data: bytes) -> Iterator[Span]:
         if span is not None:
             yield span
             at = span[1]
-    if b"alue" in data or b"ALUE" in data:
-        for match in compiled(NAME_VALUE).finditer(data):
-            span = _judged(data, match.start(2), _named(match.group(1)), True)
-            if span is not None:
-                yield span
+
+
+def paired(data: bytes) -> Iterator[Span]:
+    """Values beside a name that calls them a secret: `name: DB_PASSWORD, value: …`."""
+    for match in compiled(NAME_VALUE).finditer(data):
+        span = _judged(data, match.start(2), _named(match.group(1)), True)
+        if span is not None:
+            yield span
 
 
 def _judged(data: bytes, start: int, named: Named, said: bool) -> Span | None:

@@ -30,6 +30,7 @@ _DETECTORS: Final[tuple[tuple[str, Detector], ...]] = (
     (r"(?i:bearer|authorization)", structures.headers),
     (r"(?s:curl.*(?:-u|user)[\s=])", structures.curl_users),
     (assigned.SIGN, assigned.assigned),
+    (assigned.PAIR_SIGN, assigned.paired),
 )
 
 

@@ -29,7 +29,7 @@ _WEIGHTS: Final = {
     "twin": 1.0,
     "twinned": 0.5,
     "user": 0.4,
-    "tweets": 0.5,
+    "tweets": 1.0,
     "gen_bank": 0.3,
     "gen_csv": 0.3,
 }
@@ -37,7 +37,7 @@ _WEIGHTS: Final = {
 
 # In short texts, sentences that are said in chats and manuals are what there is; half the share may reach a level.
 _SENTENCES: Final = 70
-_SHORT: Final = {**_WEIGHTS, "trigger": 8.0, "twin": 3.0, "manual": 2.0}
+_SHORT: Final = {**_WEIGHTS, "tweets": 2.0, "trigger": 8.0, "twin": 3.0, "manual": 2.0}
 
 
 def calibrate(

@@ -24,18 +24,27 @@ LANGUAGE_SHARE: Final = 0.1
 @cache
 def grammar() -> Grammar:
     """The slots of attacks and of harmless texts together."""
-    return Grammar(templates("attacks")["slots"], templates("benign")["slots"])
+    return Grammar(*(templates(name)["slots"] for name in ("attacks", "attacks_more", "benign", "benign_more")))
+
+
+@cache
+def _known(name: str, part: str) -> Any:
+    """A part of `name`.yaml and of `name`_more.yaml together: lists are joined, also those of a mapping."""
+    first, more = templates(name)[part], templates(f"{name}_more").get(part)
+    if isinstance(first, list):
+        return [*first, *(more or ())]
+    return {key: [*first.get(key, ()), *(more or {}).get(key, ())] for key in {**first, **(more or {})}}
 
 
 def attack(rng: Random, families: dict[str, int] = WEIGHTS) -> tuple[str, str]:
     """One generated attack and the family of its opener."""
-    known: dict[str, Any] = templates("attacks")
     if rng.random() < LANGUAGE_SHARE:
-        language = rng.choice(sorted(known["languages"]))
-        return grammar().expand(rng.choice(known["languages"][language]), rng), f"lang_{language}"
+        languages = _known("attacks", "languages")
+        language = rng.choice(sorted(languages))
+        return grammar().expand(rng.choice(languages[language]), rng), f"lang_{language}"
     family = rng.choices(list(families), list(families.values()))[0]
-    opener = rng.choice(known["openers"][family])
-    closer = rng.choice(known["closers"])
+    opener = rng.choice(_known("attacks", "openers")[family])
+    closer = rng.choice(_known("attacks", "closers"))
     if closer.startswith(" ") and opener[-1].isalnum():
         closer = rng.choice(".,;!") + closer
     text = grammar().expand(opener + closer, rng, goal=goal(rng), goal2=goal(rng))
@@ -44,7 +53,7 @@ def attack(rng: Random, families: dict[str, int] = WEIGHTS) -> tuple[str, str]:
 
 def goal(rng: Random) -> str:
     """One thing an attacker may want, as a bare imperative."""
-    goals: dict[str, list[str]] = templates("attacks")["goals"]
+    goals: dict[str, list[str]] = _known("attacks", "goals")
     kind = rng.choice(list(goals))
     text = grammar().expand(rng.choice(goals[kind]), rng)
     if rng.random() < 0.15:
@@ -60,31 +69,33 @@ def _cased(text: str, rng: Random) -> str:
 
 def twin(rng: Random) -> str:
     """A harmless insert: one to three statements, notices or requests to people."""
-    known = templates("benign")
-    pick = [grammar().expand(rng.choice(known["twins"]), rng) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
+    known = _known("benign", "twins")
+    pick = [grammar().expand(rng.choice(known), rng) for _ in range(rng.choice((1, 1, 1, 2, 3)))]
     return " ".join(pick)
 
 
 def trigger(rng: Random) -> str:
     """A harmless sentence with the words of attacks."""
-    return grammar().expand(rng.choice(templates("benign")["trigger"]), rng)
+    return grammar().expand(rng.choice(_known("benign", "trigger")), rng)
 
 
 def about(rng: Random) -> str:
     """A few sentences about injection, quoting attacks."""
-    known = templates("benign")["about"]
+    known = _known("benign", "about")
     sentences = []
-    for _ in range(rng.randrange(2, 9)):
+    for _ in range(rng.randrange(1, 9)):
         quote = rng.choice(('"', "'", "`", "“"))
         close = "”" if quote == "“" else quote
-        quoted = [f"{quote}{attack(rng)[0]}{close}" for _ in range(2)]
-        sentences.append(grammar().expand(rng.choice(known), rng, quoted=quoted[0], quoted2=quoted[1]))
+        plain = attack(rng)[0]
+        quoted = [f"{quote}{text}{close}" for text in (plain, attack(rng)[0])]
+        given = {"quoted": quoted[0], "quoted2": quoted[1], "plain_quoted": plain}
+        sentences.append(grammar().expand(rng.choice(known), rng, **given))
     return rng.choice((" ", " ", "\n\n", "\n- ")).join(sentences)
 
 
 def manual(rng: Random) -> tuple[str, str]:
     """Instructions to people or to agents by the owner of the file, and their sort."""
-    known: dict[str, list[str]] = templates("benign")["manuals"]
+    known: dict[str, list[str]] = _known("benign", "manuals")
     sort = rng.choice(list(known))
     lines = [known[sort][0], *rng.choices(known[sort][1:], k=rng.randrange(4, 22))]
     return "\n".join(grammar().expand(line, rng) for line in lines), sort
@@ -92,7 +103,7 @@ def manual(rng: Random) -> tuple[str, str]:
 
 def document(kind: str, rng: Random) -> str:
     """One text of a generated kind (`documents` of the templates)."""
-    lines: list[str] = templates("benign")["documents"][kind]
+    lines: list[str] = _known("benign", "documents")[kind]
     count = int(3 * 12 ** rng.random())
     head = lines[:3] if kind == "email" else []
     chosen = [*head, *rng.choices(lines, k=count)]
@@ -104,7 +115,7 @@ def document(kind: str, rng: Random) -> str:
 
 def harmless(seed: int, per_kind: int) -> Iterator[Document]:
     """Generated harmless texts; each kind counts as several sources, by the seed's draw."""
-    kinds: dict[str, list[str]] = templates("benign")["documents"]
+    kinds: dict[str, list[str]] = _known("benign", "documents")
     for kind in kinds:
         for index in range(per_kind):
             rng = Random(f"{seed}:{kind}:{index}")

@@ -55,7 +55,7 @@ class Grammar:
         key = name if name in given or name in self._slots else name[0].lower() + name[1:]
         if key in given:
             value = given[key].translate(_LITERAL)
-        elif key in _MADE and rng.random() < _MADE_SHARE:
+        elif key in _MADE and (key not in self._slots or rng.random() < _MADE_SHARE):
             value = _made(key, rng)
         elif key in self._slots:
             value = self._expand(rng.choice(self._slots[key]), rng, given)
@@ -65,7 +65,10 @@ class Grammar:
 
 
 _MADE_SHARE: Final = 0.7
-_MADE: Final = frozenset({"email", "url", "link", "account", "amount", "num", "name", "person", "date", "file"})
+_MADE: Final = frozenset(
+    {"email", "url", "link", "account", "amount", "num", "name", "person", "date", "file"}
+    | {"phone", "card", "card_part", "iban", "street"}
+)  # those of the second line have no list
 _FIRST: Final = (
     "anna ben carla dmitri elif farid grace hugo ines jun kofi leila marek nadia oscar petra ravi sara tom uma"
 )
@@ -77,6 +80,14 @@ _WORDS: Final = (
 )
 _ENDS: Final = "com com org net io co.uk de fr example.com dev gov.in edu"
 _STEMS: Final = "report notes invoice budget config backup users index data-2024 summary main todo key plan photo log"
+_TOWNS: Final = "Bristol Hamburg Lyon Porto Graz Utrecht Austin Malmö Kraków Turin Leeds Geneva"
+_NUMBERS: Final = {
+    "phone": ("+44 0000 000000", "+49 00 000000", "(000) 000-0000", "+1 000 000 0000", "000-0000", "00000 000000"),
+    "card": ("4000 0000 0000 0000", "5000-0000-0000-0000", "4000000000000000", "3000 000000 00000", "xxxx 0000"),
+    "card_part": ("000000", "0000000", "00 00 00 00", "000-00-0000"),
+    "iban": ("DE00 0000 0000 0000 0000 00", "GB00 ABCD 0000 0000 0000 00", "NL00ABNA0000000000",
+             "FR0000000000000000000000000"),
+}  # fmt: skip
 _TYPES: Final = "txt pdf csv docx py json md xlsx sql yaml sh zip"
 
 
@@ -91,6 +102,12 @@ def _made(key: str, rng: Random) -> str:
     if key in ("url", "link"):
         path = rng.choice(("", "/", f"/{rng.choice(_STEMS.split())}", f"/{first}/{number}", f"/?id={number}", "/login"))
         return f"{rng.choice(('https://', 'https://', 'http://', 'www.', ''))}{host}{path}"
+    if key in _NUMBERS:
+        return "".join(str(rng.randrange(10)) if char == "0" else char for char in rng.choice(_NUMBERS[key]))
+    if key == "street":
+        end = rng.choice(("straße", " Street", " Road", " Avenue", "weg", " Lane"))
+        town = f"{rng.randrange(10**4, 10**5)} {rng.choice(_TOWNS.split())}"
+        return f"{last.title()}{end} {rng.randrange(1, 200)}, {town}"
     if key == "account":
         iban = f"{rng.choice(('DE', 'GB', 'CH', 'US', 'FR'))}{rng.randrange(10**17, 10**18)}"
         return rng.choice((iban, f"account {rng.randrange(10**6, 10**9)}", f"{first.title()} {last.title()}"))

@@ -37,6 +37,7 @@ FAMILIES: Final[dict[str, tuple[str, ...]]] = {
     "user_attacks": ("openai_guardrails_demo", "piguard_valid"),
 }
 _CAP: Final = {"satml": 900, "jailbreak": 700, "injecagent": 1400, "asb": 1100, "safeguard": 700, "cyberseceval": 700}
+_MANY: Final = 4  # generated attacks for two harmless twins: their openers and goals need the breadth
 # Harmless files and the kind of text in them.
 BENIGN: Final[dict[str, str]] = {
     "tau2_records": "records", "injecagent_tool_responses": "tool_output", "asb_benign": "tool_output",
@@ -71,12 +72,12 @@ class Corpus:
         return [document for document, part in zip(self.documents, self.parts, strict=True) if part in names]
 
 
-def build(data: Path, *, seed: int = 7, generated: int = 6000, hosts: int = 2, machine: bool = True) -> Corpus:
+def build(data: Path, *, seed: int = 7, generated: int = 8000, hosts: int = 2, machine: bool = True) -> Corpus:
     """Build everything.
 
     Args:
         data: folder with `injection/*.jsonl.gz` and, if there, `ner/`.
-        generated: attacks made by the generator.
+        generated: poisoned descriptions and twice the harmless twins; attacks are several times as many.
         hosts: harmless texts that every attack of the files is put into.
         machine: also read what documentation, code and logs this machine has; without, a tenth of the breadth.
 
@@ -91,7 +92,7 @@ def build(data: Path, *, seed: int = 7, generated: int = 6000, hosts: int = 2, m
     benign += harvest(seed) if machine else []
     parts: list[Part] = [part_of(document.source, document.kind) for document in benign]
     pool = _Pool(benign, parts)
-    attacks = [*_known_attacks(rows, pool, seed, hosts), *_generated(pool, seed, generated)]
+    attacks = [*_known_attacks(rows, pool, seed, hosts), *_generated(pool, seed, _MANY * generated)]
     twins = list(_twins(pool, seed, generated // 2))
     honest = descriptions.honest(rows.get("tool_descriptions", []), seed, machine=machine)
     extra = [*attacks, *twins, *_described(honest, seed, generated)]

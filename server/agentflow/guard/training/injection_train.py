@@ -25,18 +25,20 @@ from agentflow.guard.training.harvest import Document
 from agentflow.guard.training.injection_data import Corpus, build
 
 # Share of harmless texts that may reach 0.4 (flag) and 0.8 (block), by surface.
-CONTENT: Final = (0.006, 0.0008)
+CONTENT: Final = (0.005, 0.0008)
 DESCRIPTION: Final = (0.001, 0.0002)
 WINDOWS: Final = (8, 16, 32)
 _DRAWN: Final = (16, 24, 32, 48)
 _RIDGE: Final = 8e-5
+_LEAST: Final = 8  # windows that a feature is in; rarer ones are noise
 # The places of unknown words only: how many there are of them says nothing.
 _BLANK: Final = np.array([next(iter(place)) for place in places([UNKNOWN] * 4)], dtype=np.uint32)
 # Kinds that count more than others, because they are what a detector must not get wrong.
 _WEIGHTS: Final = {
     "twinned": 6.0, "tool_output": 4.0, "manual": 3.0, "trigger": 3.0, "user": 3.0, "twin": 3.0, "records": 3.0,
-    "doc": 3.0, "code": 3.0, "html": 3.0, "gen_email": 3.0, "about": 2.0, "json": 2.0, "prose": 2.0, "tweets": 2.0,
-    "user_security": 1.5, "gen_ai": 3.0,
+    "doc": 3.0, "code": 3.0, "html": 3.0, "gen_email": 3.0, "about": 2.0, "json": 2.0, "prose": 2.0, "tweets": 5.0,
+    "user_security": 1.5, "gen_ai": 3.0, "gen_crm": 3.0, "gen_payments": 3.0, "gen_orders": 2.0, "gen_support": 2.0,
+    "gen_planning": 2.0, "gen_tickets": 2.0, "gen_bugs": 2.0,
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
@@ -159,7 +161,7 @@ def _importance(known: Sequence[Example], windows: Sequence[_Window], positive: 
 
 
 def _solve(
-    known: Sequence[Example], windows: Sequence[_Window], positive: float, ridge: float, least: int = 3
+    known: Sequence[Example], windows: Sequence[_Window], positive: float, ridge: float, least: int = _LEAST
 ) -> Floats:
     """Ridge logistic regression by L-BFGS, on the places that at least `least` windows have."""
     chunks, ends = [], [0]
@@ -206,6 +208,8 @@ class Trained:
 def train(data: Path, out: Path, *, seed: int = 7, corpus: Corpus | None = None) -> Trained:
     """Train both heads from `data` (a folder with `injection/*.jsonl.gz`) and write the model to `out`.
 
+    The part `test` is left out, so that whoever has the same data can measure honestly.
+
     Args:
         corpus: what to train on instead of what is built from `data` and this machine.
 
@@ -217,11 +221,12 @@ def train(data: Path, out: Path, *, seed: int = 7, corpus: Corpus | None = None)
     content = [document for document in corpus.documents if document.surface == "result"]
     described = [document for document in corpus.documents if document.surface == "description"]
     part = {id(document): name for document, name in zip(corpus.documents, corpus.parts, strict=True)}
-    known = known_words([d for d in (*content, *described) if d.label or part[id(d)] != "calibrate"])
+    seen = {id(d) for d in corpus.documents if part[id(d)] == "train" or (d.label and part[id(d)] == "calibrate")}
+    known = known_words([document for document in (*content, *described) if id(document) in seen])
     header: dict[str, Any] = {"planes": PLANES, "manifest": corpus.manifest}
     tables = []
     for name, documents, (flag, block) in (("content", content, CONTENT), ("description", described, DESCRIPTION)):
-        used = [d for d in documents if d.label or part[id(d)] != "calibrate"]
+        used = [document for document in documents if id(document) in seen]
         held = [d for d in documents if not d.label and part[id(d)] == "calibrate"]
         table, header[name] = head(used, held, known, flag, block)
         tables.append(table.tobytes())

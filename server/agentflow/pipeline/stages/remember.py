@@ -40,11 +40,12 @@ class Remember:
         facts = call.upstream
         trusted = facts.trust == "trusted"
         private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
-        others = not trusted or shows_others_words(call.target)
+        written = shows_others_words(call.target, facts.sensitivity == "private")
         asked = call.labelled.get("arguments") if call.labelled is not None else None
         trace = self._conversations.trace(call.session)
         clear = call.clear if call.clear is not message.body else None
-        delta = trace.remember(message.body, Source(facts.name, trusted, private, others), clear, asked)
+        source = Source(facts.name, trusted, private, others=written or not trusted, kept=not written)
+        delta = trace.remember(message.body, source, clear, asked)
         self._conversations.keep(call.session, delta)
         return PASS
 
