@@ -4,6 +4,9 @@
 Ordinary servers with the tool names that they have in the wild, some annotated and some not. The attack texts are
 plainly worded, in several languages and disguises. Arguments are what a model would write: where a result showed a
 token, the benchmark puts that token in the place of the value (`tokens=True`); a few flows pass clear values.
+
+What it first showed, with servers labelled: 31 of 53 attacks got through (58 %), no honest flow of 64 was refused;
+the rules' general parts were mended since, so it is no longer held out. The honest flows are in `flow_third_honest.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Attack flows and their benign twins through the real pipeline: how many reach their sink, how many pass unasked.
 
-    python benchmarks/flows.py                       # the scenarios of flow_scenarios.py, in three labellings
+    python benchmarks/flows.py                       # five sets of flows, in three labellings
     python benchmarks/flows.py --injecagent FILE     # rows of InjecAgent's in-context file (jsonl.gz) as well
     python benchmarks/flows.py --failures            # name what went wrong
 
@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
+import flow_fifth_set
 import flow_fourth_set
 import flow_second_set
 import flow_third_honest
@@ -37,6 +38,8 @@ from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.policy.engine import Engine
 
+_SERVERS = SERVERS | flow_second_set.SERVERS | flow_third_honest.SERVERS
+_SERVERS |= flow_fourth_set.SERVERS | flow_fifth_set.SERVERS
 LABELLINGS = ("all", "private", "none")
 _TOKEN = re.compile(r"(<[A-Z][A-Z0-9_]*_[0-9a-f]{6,}>)")
 _PERSON = Principal("ada", "user", ("agent",))
@@ -52,9 +55,7 @@ class Outcome:
 
 def facts(server: str, labelling: str) -> UpstreamFacts:
     """What the operator has said of a server."""
-    trust, sensitivity = (SERVERS | flow_second_set.SERVERS | flow_third_honest.SERVERS | flow_fourth_set.SERVERS).get(
-        server, ("untrusted", "public")
-    )
+    trust, sensitivity = _SERVERS.get(server, ("untrusted", "public"))
     if labelling != "all":
         trust = "untrusted"
     if labelling == "none":
@@ -191,7 +192,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--bundle", type=Path, help="another policy than the one that ships")
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args(argv)
-    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B, *flow_third_honest.FLOWS, *flow_fourth_set.FLOWS]
+    flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B]
+    flows += [*flow_third_honest.FLOWS, *flow_fourth_set.FLOWS, *flow_fifth_set.FLOWS]
     for path in options.injecagent:
         flows += injecagent(path)
     outcomes: dict[str, list[Outcome]] = {}

@@ -102,6 +102,10 @@ class Child:
         self._stderr.seek(0)
         return self._stderr.read(2000).decode("utf-8", "replace").strip()
 
+    def kill(self) -> None:
+        """Kill the process; whoever waits for its answer gets an `EOFError`. From any thread, idempotent."""
+        self._process.kill()
+
     def end(self) -> None:
         """Kill and reap the process; idempotent."""
         self._process.kill()

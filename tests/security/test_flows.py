@@ -15,6 +15,9 @@ from gateway_process import REPOSITORY
 
 sys.path.append(str(REPOSITORY / "benchmarks"))
 
+import flow_fifth_set
+import flow_fourth_set
+import flow_third_honest
 from flow_scenarios import scenarios
 from flow_second_set import A, B
 from flows import LABELLINGS, measured
@@ -41,6 +44,16 @@ async def test_attacks_do_not_reach_their_sink_and_their_twins_pass(labelling: s
     assert len(honest) >= 60
     # Where nothing is labelled, there is no private content to go by: a post without an address may get through.
     assert sum(found.reached for found in attacks) <= (0.04 if labelling == "none" else 0.02) * len(attacks)
+    assert sum(found.passed for found in honest) >= 0.95 * len(honest)
+
+
+@pytest.mark.parametrize("labelling", LABELLINGS)
+async def test_flows_written_blind_fare_no_worse_than_documented(labelling: str, tmp_path: Path) -> None:
+    flows = [*flow_third_honest.FLOWS, *flow_fourth_set.FLOWS, *flow_fifth_set.FLOWS]
+    outcomes = await measured(flows, labelling, tmp_path, None)
+    attacks = [found for found in outcomes if found.flow.attack]
+    honest = [found for found in outcomes if not found.flow.attack]
+    assert sum(found.reached for found in attacks) <= (0.2 if labelling == "none" else 0.08) * len(attacks)
     assert sum(found.passed for found in honest) >= 0.95 * len(honest)
 
 

@@ -63,7 +63,7 @@ _LEADS: Final = _set(
     "username usernames url urls uri link links endpoint webhook host hostname domain domains site website account "
     "accounts iban payee destination dest target targets repo repository owner phone phones participant participants "
     "attendee attendees invitee invitees guest guests member members contact contacts beneficiary wallet friend "
-    "collaborator bucket assignee"
+    "collaborator bucket assignee chat chats room"
 )
 _CONTENT: Final = _set(
     "subject title body text message content contents description note notes reason comment summary prompt query "
@@ -174,7 +174,10 @@ def flow_of(
     others = {source.server for source in trace.sources if source.bits & UNTRUSTED}
     if evidence.carries and (trace.asks or others - evidence.servers or "untrusted" in evidence.carries):
         evidence.carries.add("outside")
-    if any(source.server == server and source.foreign and not source.kept for source in trace.sources):
+    shown_others = any(
+        source.server == server and trace.outsiders(source) and not source.kept for source in trace.sources
+    )
+    if shown_others and "bulk" in evidence.carries:
         evidence.carries.add("visible")
     return Flow(
         role,
@@ -267,7 +270,9 @@ def _seen(trace: Trace, bits: int) -> SeenIn:
         return "none"
     if bits & TRUSTED:
         return "trusted"
-    if (bits & KEPT and bits & PRIVATE) or (not trace.labelled and trace.sources[bits >> SHIFT].kept):
+    if (bits & KEPT and bits & PRIVATE and not trace.trusting) or (
+        not trace.labelled and trace.sources[bits >> SHIFT].kept
+    ):
         return "private"
     return "untrusted"
 
@@ -340,10 +345,10 @@ def _retold(trace: Trace, split: list[str]) -> int:
 
 def _echoed(trace: Trace, part: _Part) -> int:
     """A weight for what was read of outsiders on a private server, said again to a third party: a chat, a code."""
-    if not any(source.private and source.foreign for source in trace.sources):
+    if not any(source.private and trace.outsiders(source) for source in trace.sources):
         return 0
     said = {word for piece in part.pieces if len(word := piece.strip(".:-/")) > 3 or word.isdigit()}
-    known = sum(1 for word in said if word in trace.foreign or word in trace.kept)
+    known = sum(1 for word in said if word in trace.foreign or word in trace.kept or word in trace.held)
     many = known >= _ECHO and 5 * known >= 4 * len(said)
     telling = known == len(said) and any(map(str.isdigit, "".join(said)))
     return _BULK if many or telling else 0
@@ -391,7 +396,7 @@ def _note(trace: Trace, part: _Part, hits: _Hits, encoded: bool, evidence: _Evid
             retold := {
                 source.server
                 for source in trace.sources
-                if (trace.private(source) and source.kept) or (source.private and not source.foreign)
+                if (trace.private(source) and source.kept) or (source.private and not trace.outsiders(source))
             }
         )
         evidence.from_servers |= retold

@@ -118,7 +118,7 @@ def swayed(trace: Trace, parts: Sequence[Part], arguments: Any, server: str, too
         tool: its own name of the tool.
         role: what it does (`guard/sinks.py`).
     """
-    if role in ("read", "http") or not any(source.foreign for source in trace.sources):
+    if role in ("read", "http") or not any(trace.outsiders(source) for source in trace.sources):
         return ()
     named = frozenset(words_of(tool))
     found = {"protection"} if _exposed(trace, parts, named, _switched_off(arguments)) else set()
@@ -141,7 +141,7 @@ def foreign(trace: Trace, value: str) -> int:
     if not bits and "://" in value:
         host = host_of(value)
         bits = trace.values.get(hashed(host), 0) or trace.values.get(hashed(domain_of(host)), 0)
-    if not bits & FOREIGN or bits & (OWN | TRUSTED | KEPT):
+    if not bits & FOREIGN or bits & (OWN | TRUSTED) or (bits & KEPT and not trace.trusting):
         return 0
     # Where no server has a label, tools that show no messages or pages are taken for the caller's own records.
     return bits if trace.labelled or not trace.sources[bits >> SHIFT].kept else 0
@@ -220,7 +220,7 @@ def _target(trace: Trace, part: Part, server: str) -> set[str]:
             return {"target"}
     bare = part.low.strip()
     short = bare.isdigit() and 1 < len(bare) < 4  # too short to be remembered as a value
-    elsewhere = not any(source.server == server and source.foreign for source in trace.sources)
+    elsewhere = not any(source.server == server and trace.outsiders(source) for source in trace.sources)
     if short and elsewhere and trace.said_by_others(bare) and not trace.values.get(hashed(bare), 0) & KNOWN:
         return {"target"}
     return set()

@@ -497,7 +497,8 @@ def _across(texts: Sequence[tuple[str, str]], head: Head) -> Iterator[_Suspected
 def _beneath(text: str, path: str, readings: list[View], head: Head) -> Iterator[_Suspected]:
     """The same in readings that differ from the text by more than what the model folds itself."""
     for view in readings[1:]:
-        if set(view.how) <= _FOLDED_ANYWAY:
+        same = len(view.text) == len(text) or view.how == ("escapes",)  # else signs that nobody sees were dropped
+        if same and set(view.how) <= _FOLDED_ANYWAY:
             continue
         suspicion = head.suspicion(view.text, _WEAK)
         if suspicion.end:

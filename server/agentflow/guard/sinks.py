@@ -34,8 +34,8 @@ _VERBS: Final = {
 _NOUNS: Final = {
     "send": "email mail message dm sms text call",
     "post": "comment upload post paste tweet reply gist article story",
-    "grant": "permission permissions access share sharing member members collaborator collaborators binding iam acl acls group groups role roles "
-    "webhook webhooks",
+    "grant": "permission permissions access share sharing member members "
+    "collaborator collaborators binding iam acl acls group groups role roles webhook webhooks",
     "pay": "payment order purchase booking reservation transaction refund payout transfer payee beneficiary",
     "execute": "terminal shell command bash script code",
     "control": "lock",
@@ -56,7 +56,8 @@ _OTHERS: Final = frozenset(
     word
     for words in (
         "inbox email emails mail mails message messages chat chats channel thread review reviews comment comments",
-        "event events issue issues ticket tickets post posts feed web webpage page website url fetch browse transcript invitation navigate browser",
+        "event events issue issues ticket tickets post posts feed web webpage page website url fetch browse transcript",
+        "invitation navigate browser conversation conversations extract crawl",
     )
     for word in words.split()
 )

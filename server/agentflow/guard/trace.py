@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
@@ -57,6 +57,7 @@ _ROLE_OF_FORM: Final = {
 }
 ME: Final = "\0me"  # among the words of a request that speaks of its writer
 _OF_WRITER: Final = re.compile(r"\b(?:me|us)\b")
+_LETTER: Final = re.compile(r"(?im)^(?:\W|\d)*(?:from|sender|reply-?to): [^\n]{0,60}(?:@|<EMAIL)")
 _RUN: Final = re.compile(r"[A-Za-z0-9+/_-]*")
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})*")
 _FROM: Final = (
@@ -93,7 +94,7 @@ class Source:
 
     @property
     def foreign(self) -> bool:
-        """Whether outsiders wrote it: private records of a server that is not vouched for are not theirs."""
+        """Whether outsiders wrote it, where no server is declared trusted: private records are then not theirs."""
         return self.others and not (self.private and self.kept)
 
     @property
@@ -102,7 +103,8 @@ class Source:
         if not self.server:
             return OWN
         bits = UNTRUSTED if self.others or not self.trusted else TRUSTED
-        bits |= FOREIGN if self.foreign else KEPT
+        bits |= FOREIGN if self.others else KEPT
+        bits |= 0 if self.foreign else KEPT
         return bits | PRIVATE if self.private else bits
 
 
@@ -173,7 +175,18 @@ class Delta:
 class Trace:
     """The memory of one conversation."""
 
-    __slots__ = ("asks", "foreign", "incomplete", "kept", "records", "shingles", "sources", "values")
+    __slots__ = (
+        "asks",
+        "foreign",
+        "held",
+        "incomplete",
+        "kept",
+        "records",
+        "shingles",
+        "sources",
+        "trusting",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.sources: list[Source] = []
@@ -182,6 +195,8 @@ class Trace:
         self.asks: dict[Ask, int] = {}  # → source
         self.foreign = Words()  # that outsiders wrote
         self.kept = Words()  # of private records
+        self.held = Words()  # of private records of servers that are not declared trusted
+        self.trusting = False  # the operator has declared some server trusted, so that the others are not
         self.records = Words()  # of servers that nobody has labelled, shown by tools that show no others' words
         self.incomplete = False
 
@@ -194,6 +209,8 @@ class Trace:
             asked: the arguments that it answers, as labelled.
         """
         text = flat(body)
+        if source.kept and _LETTER.search(text):  # somebody's message, whatever the tool is called
+            source = replace(source, others=True, kept=False)
         delta = Delta(source)
         if len(text) > _MAX_TEXT:
             text, delta.incomplete = text[:_MAX_TEXT], True
@@ -209,7 +226,7 @@ class Trace:
                 for part in texts:
                     delta.asks += _asks(part, found, bits, place)
                 _senders(low, found)
-                if source.foreign and bill(low):
+                if source.others and bill(low):
                     found = {key: known | BILLED for key, known in found.items()}
             delta.values = found
             delta.shingles = _sampled(parts)
@@ -260,7 +277,11 @@ class Trace:
     @property
     def labelled(self) -> bool:
         """Whether the operator has said anything of the servers that were read."""
-        return any(source.server and (source.trusted or source.private) for source in self.sources)
+        return self.trusting or any(source.server and source.private for source in self.sources)
+
+    def outsiders(self, source: Source) -> bool:
+        """Whether a source counts as outsiders' words."""
+        return source.others if self.trusting else source.foreign
 
     def private(self, source: Source) -> bool:
         """Whether a source is declared private, or keeps records and nobody has declared anything."""
@@ -268,15 +289,21 @@ class Trace:
 
     def said_privately(self, word: str) -> bool:
         """Whether private records alone have a word."""
+        if word in self.foreign:
+            return False
+        if self.trusting:
+            return word in self.kept and word not in self.held and word not in self.records
         if self.labelled:
-            return word in self.kept and word not in self.foreign and word not in self.records
-        return word in self.records and word not in self.foreign
+            return word in self.held and word not in self.records
+        return word in self.records
 
     def said_by_others(self, word: str) -> bool:
         """Whether outsiders have said a word, and no private record has."""
         if word in self.kept:
             return False
-        return word in self.foreign or (self.labelled and word in self.records)
+        if word in self.foreign or (self.trusting and word in self.held):
+            return True
+        return self.labelled and word in self.records and word not in self.held
 
     def snapshot(self) -> list[Delta]:
         """Everything that is known, as few deltas: one for each source, in the order in which they were read."""
@@ -287,17 +314,20 @@ class Trace:
             deltas[number].shingles.append(shingle)
         for ask, number in self.asks.items():
             deltas[number].asks.append(ask)
-        left = {id(filtered): filtered for filtered in (self.foreign, self.kept, self.records)}
+        done: list[Words] = []
         for delta in deltas:
             filtered = self._words(delta.source)
-            if filtered is not None and left.pop(id(filtered), None):
+            if filtered is not None and filtered not in done:
                 delta.words = filtered.places()
+                done.append(filtered)
         return deltas
 
     def _words(self, source: Source) -> Words | None:
-        if not source.foreign:
+        if not source.others:
             return self.kept if source.private else None
-        return self.records if source.kept else self.foreign
+        if not source.kept:
+            return self.foreign
+        return self.held if source.private else self.records
 
     def _source(self, delta: Delta) -> int:
         if delta.source in self.sources:
@@ -306,6 +336,7 @@ class Trace:
             delta.incomplete = True
             return MAX_SOURCES - 1
         self.sources.append(delta.source)
+        self.trusting |= bool(delta.source.server) and delta.source.trusted
         return len(self.sources) - 1
 
 

@@ -19,7 +19,7 @@ from agentflow.pipeline.scan import Scanner
 from agentflow.pipeline.stage import Note
 from agentflow.pipeline.stages.screen import Screen
 
-DETECTOR = '''
+DETECTOR = """
 from agentflow.guard.detectors.port import Judgement
 
 class Sure:
@@ -28,7 +28,7 @@ class Sure:
     def judge(self, texts):
         if self._score < 0: raise RuntimeError("no")
         return [Judgement(self._score, max(text.find(self._word), 0), len(text)) for text in texts]
-'''
+"""
 TEXT = "The parcel left the depot this morning and should reach the customer by noon."
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
+import anyio.to_thread
 import pytest
 
 from agentflow.errors import StageFailed
@@ -134,3 +136,33 @@ async def test_closed_detectors_refuse(make: Make) -> None:
     detectors.close()
     with pytest.raises(StageFailed, match="closed"):
         await detectors.judge(["attack"])
+
+
+async def test_questions_whose_caller_has_left_still_count_until_they_are_answered(make: Make) -> None:
+    detectors = make(timeout=20.0, queue=2)
+    await detectors.judge(["load it first"])
+    with detectors._lock:  # as if another question were being answered
+        for _ in range(2):
+            with anyio.move_on_after(0.05):
+                await detectors.judge(["attack"])
+        with pytest.raises(StageFailed, match="Too many"):
+            await detectors.judge(["attack"])
+
+
+async def test_closing_does_not_wait_for_an_answer(make: Make) -> None:
+    detectors = make(timeout=60.0)
+    await detectors.judge(["load it first"])
+    refused = []
+
+    async def ask() -> None:
+        try:
+            await detectors.judge(["hang"])
+        except StageFailed as error:
+            refused.append(error)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(ask)
+        while detectors._waiting == 0:
+            await anyio.lowlevel.checkpoint()
+        await anyio.to_thread.run_sync(detectors.close)
+    assert refused

@@ -36,6 +36,7 @@ class HeavyDetectors:
         self._timeout = timeout
         self._queue = queue
         self._waiting = 0
+        self._counting = threading.Lock()
         self._lock = threading.Lock()
         self._child: Child | None = None
         self._closed = False
@@ -46,31 +47,46 @@ class HeavyDetectors:
         Raises:
             StageFailed: no judgement could be had.
         """
-        if self._waiting >= self._queue:
-            raise _failed("too many messages wait for the injection detectors", "raise guard.injection.queue")
-        self._waiting += 1
-        try:
-            return await anyio.to_thread.run_sync(self.judge_now, texts)
-        finally:
-            self._waiting -= 1
+        return await anyio.to_thread.run_sync(self.judge_now, texts, abandon_on_cancel=True)
 
     def judge_now(self, texts: Sequence[str]) -> list[Judgement]:
-        """As `judge`, for callers without an event loop."""
-        with self._lock:
-            if self._closed:
-                raise _failed("the injection detectors are closed", "")
-            child = self._child or self._started()
+        """As `judge`, for callers without an event loop; blocks."""
+        # Counted here, in the thread: a caller that was cancelled still waits in it.
+        with self._counting:
+            if self._waiting >= self._queue:
+                raise _failed("too many messages wait for the injection detectors", "raise guard.injection.queue")
+            self._waiting += 1
+        try:
+            if not self._lock.acquire(timeout=self._timeout):
+                raise self._late()
             try:
-                kind, body = child.exchange(b"Q", json.dumps(list(texts)).encode(), self._timeout)
-            except TimeoutError:
-                self._drop()
-                raise _failed(
-                    f"the injection detectors did not answer within {self._timeout:g} s",
-                    "raise guard.injection.timeout",
-                ) from None
-            except (EOFError, OSError):
-                self._drop()
-                raise _failed("the injection detectors crashed", "look at the gateway's memory") from None
+                return self._asked(texts)
+            finally:
+                self._lock.release()
+        finally:
+            with self._counting:
+                self._waiting -= 1
+
+    def close(self) -> None:
+        """End the process; later questions are refused, and one that is being answered fails. Idempotent."""
+        self._closed = True
+        if (child := self._child) is not None:
+            child.kill()
+        with self._lock:
+            self._drop()
+
+    def _asked(self, texts: Sequence[str]) -> list[Judgement]:
+        if self._closed:
+            raise _failed("the injection detectors are closed", "")
+        child = self._child or self._started()
+        try:
+            kind, body = child.exchange(b"Q", json.dumps(list(texts)).encode(), self._timeout)
+        except TimeoutError:
+            self._drop()
+            raise self._late() from None
+        except (EOFError, OSError):
+            self._drop()
+            raise _failed("the injection detectors crashed", "look at the gateway's memory") from None
         if kind != b"V":
             raise _failed(f"an injection detector failed: {body.decode('utf-8', 'replace')}", "check its settings")
         judged = [Judgement(*row) for row in json.loads(body)]
@@ -78,11 +94,10 @@ class HeavyDetectors:
             raise _failed("an injection detector did not answer for every text", "check its settings")
         return judged
 
-    def close(self) -> None:
-        """End the process; later questions are refused. Idempotent."""
-        with self._lock:
-            self._closed = True
-            self._drop()
+    def _late(self) -> AgentFlowError:
+        return _failed(
+            f"the injection detectors did not answer within {self._timeout:g} s", "raise guard.injection.timeout"
+        )
 
     def _started(self) -> Child:
         child = Child(["-m", "agentflow.guard.detectors.worker"], _ENVIRONMENT)

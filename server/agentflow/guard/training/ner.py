@@ -67,7 +67,7 @@ def lexicon() -> Lexicon:
 def material(folder: Path, sources: Sequence[str], generated: int, seed: int) -> list[Sample]:
     """Return all training samples, in an order drawn from `seed`."""
     samples = [sample for source in sources for sample in ner_conll.read(folder, source)]
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     samples += [Sample(sample.text.lower(), sample.spans) for sample in draw.sample(samples, len(samples) // 12)]
     samples += list(Texts(seed).samples(generated))
     plain = ner_plain.Plain(draw)
@@ -78,7 +78,7 @@ def material(folder: Path, sources: Sequence[str], generated: int, seed: int) ->
 
 def batches(samples: Sequence[Sample], lists: Lexicon, seed: int) -> list[Batch]:
     """Return the samples as batches; which of them see the word lists is drawn from `seed`."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     seeing, blind = Features(lists), Features(None)
     ready = []
     for sample in samples:
@@ -181,7 +181,7 @@ def train(samples: Sequence[Sample], lists: Lexicon, epochs: int, seed: int, say
     say(f"{len(samples)} samples, {sum(int(batch.real.sum()) for batch in ready)} words, {len(ready)} batches")
     trainer = Trainer(seed)
     order = list(range(len(ready)))
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     for epoch in range(epochs):
         draw.shuffle(order)
         losses = [trainer.step(ready[number]) for number in order]

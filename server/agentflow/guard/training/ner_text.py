@@ -69,7 +69,7 @@ class Texts:
     """
 
     def __init__(self, seed: int) -> None:
-        self.draw = random.Random(seed)  # noqa: S311 - training text, not a secret
+        self.draw = random.Random(seed)
         self.values = Values(self.draw)
         self._templates = templates()
         names, values, draw = self.values.names, self.values, self.draw

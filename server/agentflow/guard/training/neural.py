@@ -142,7 +142,7 @@ def _reader(torch: Any, encoder: Any) -> Any:
 def _fit(torch: Any, reader: Any, tokenizer: Any, passages: Sequence[Passage], epochs: int, seed: int, say: Any) -> int:
     weights = [parameter for parameter in reader.parameters() if parameter.requires_grad]
     optimiser = torch.optim.AdamW(weights, lr=_RATE, weight_decay=0.01)
-    order = random.Random(seed)  # noqa: S311 - an order of training, no secret
+    order = random.Random(seed)
     total = epochs * -(-len(passages) // _BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _RATE, total_steps=total, pct_start=0.06)
     reader.train()

@@ -54,6 +54,7 @@ class Trace:
         elif call.surface == "tools/call":
             hints = (call.definition or {}).get("annotations")
             trusted = call.upstream.trust == "trusted"
+            trace.trusting |= trusted
             role = role_of(call.target, hints if isinstance(hints, dict) else {}, trusted)
         typed: Any = call.params.get("arguments")
         if call.surface == "resources/read":
