@@ -65,6 +65,21 @@ def test_resources_are_found_by_uri_and_by_template() -> None:
     assert any("RFC 6570" in problem for problem in catalogue.problems)
 
 
+@pytest.mark.parametrize("own", ["agentflow://quarantine/x", "AgentFlow://quarantine/x", "agentflow:x"])
+def test_an_upstream_cannot_answer_for_the_gateways_own_uris(own: str) -> None:
+    listing = Listing(
+        resources=({"uri": own, "name": "r"},),
+        templates=tuple(
+            {"uriTemplate": uri, "name": "t"} for uri in ("{+any}", "agentflow://{+id}", "{scheme}://quarantine/{id}")
+        ),
+    )
+    catalogue = build([member("m", listing)], CatalogueConfig())
+    assert catalogue.resource(own) is None
+    assert not catalogue.resources and "agentflow://{+id}" not in catalogue.templates
+    assert sum("reserved" in problem for problem in catalogue.problems) == 2
+    assert catalogue.resource("memo://1") is not None
+
+
 @given(st.lists(st.text(min_size=1), unique=True, max_size=60), st.integers(1, 20))
 def test_following_cursors_gives_every_name_once_in_order(names: list[str], size: int) -> None:
     seen: list[str] = []

@@ -265,10 +265,10 @@ def test_a_flood_is_survived(unit: str) -> None:
 
 
 def test_doubt_is_told_even_where_nothing_is_flagged() -> None:
-    text = "Could you please transfer the tickets to $name"
-    screening = ContentDetector().score(text)
-    assert screening.score == 0
-    assert 0 < screening.doubt < FLAG
+    said = ("Hello there my friend, how are you doing today?", "Send us a card when you are back from Rome.")
+    screenings = [ContentDetector().score(text) for text in said]
+    assert all(screening.score == 0 for screening in screenings)
+    assert 0 < max(screening.doubt for screening in screenings) < FLAG
 
 
 def test_doubt_stands_where_a_discussion_is_capped() -> None:

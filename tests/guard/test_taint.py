@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from agentflow.errors import InvalidArguments
 from agentflow.guard.taint import Sessions, carries_text
 from agentflow.identity.principal import Principal
 
@@ -42,6 +43,21 @@ def test_a_session_id_cannot_be_chosen_to_be_a_clients_name() -> None:
     sessions = Sessions()
     assert sessions.session(ADA, "c:cursor", "") is not sessions.session(ADA, None, "cursor")
     assert sessions.session(ADA, "", "") is not sessions.session(ADA, None, "")
+
+
+def test_a_handle_of_more_than_256_characters_is_refused() -> None:
+    sessions = Sessions()
+    assert sessions.session(ADA, None, "x", "h" * 256) is sessions.session(ADA, None, "x", "h" * 256)
+    with pytest.raises(InvalidArguments, match="256"):
+        sessions.session(ADA, None, "x", "h" * 257)
+    assert len(sessions) == 1
+
+
+def test_sessions_take_no_more_memory_for_long_names() -> None:
+    sessions = Sessions()
+    session = sessions.session(ADA, "i" * 10_000, "n" * 10_000)
+    assert sessions.session(ADA, "i" * 10_000, "n" * 10_000) is session
+    assert all(len(name) <= 32 for name in sessions._recent)
 
 
 def test_ids_are_unguessable_and_not_the_clients() -> None:

@@ -30,6 +30,7 @@ _revisions = itertools.count(1)
 _WORDS: dict[Kind, str] = {
     "tool": "tool", "prompt": "prompt", "resource": "resource", "template": "resource template",
 }  # fmt: skip
+OWN = "agentflow:"  # the scheme of URIs that only the gateway answers for
 _NAMED = 3  # held things of a server that are named in its problem
 
 
@@ -75,7 +76,12 @@ class Catalogue:
     _held_matchers: tuple[tuple[UriTemplate, Entry], ...] = ()
 
     def resource(self, uri: str) -> Entry | None:
-        """The owner of a URI: listed as it is, or the first template that matches it. None where it is held."""
+        """The owner of a URI: listed as it is, or the first template that matches it. None where it is held.
+
+        The gateway's own URIs have no owner here, whatever a template matches.
+        """
+        if _reserved(uri):
+            return None
         entry = self.resources.get(uri) or self.templates.get(uri)
         if entry is not None or ("resource", uri) in self.held:
             return entry
@@ -148,6 +154,9 @@ class _Merging:
         into = self._entries[kind]
         for definition in definitions:
             target = definition[key]
+            if kind in ("resource", "template") and _reserved(target):
+                self.problems.append(f"{member.name}: {_WORDS[kind]} {visible(target)!r} is refused: {OWN} is reserved")
+                continue
             name = show(target)
             there = self._held.get((kind, name))
             taken = into.get(name) or (there.entry if there else None)
@@ -195,6 +204,10 @@ class _Merging:
             _matchers=tuple(self._matchers),
             _held_matchers=tuple(self._held_matchers),
         )
+
+
+def _reserved(uri: str) -> bool:
+    return uri[: len(OWN)].lower() == OWN  # a scheme's case does not count (RFC 3986, 3.1)
 
 
 def page(names: Sequence[str], cursor: str | None, size: int) -> tuple[Sequence[str], str | None]:

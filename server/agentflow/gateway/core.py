@@ -27,11 +27,13 @@ from agentflow.guard import tokens
 from agentflow.guard.pins.diff import visible as visible_text
 from agentflow.guard.pins.offers import POISONED
 from agentflow.guard.quarantine import Held
+from agentflow.guard.taint import overlong
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import CONVERSATION, EXPLAIN, JSON, RECORD, Call, UpstreamFacts
+from agentflow.pipeline.call import CONVERSATION, EXPLAIN, JSON, RECORD, Call, Session, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stages.decide import unknown_name
+from agentflow.policy.document import KINDS
 from agentflow.policy.listing import Item
 
 # Name of the upstream that serves the tool files shipped with AgentFlow.
@@ -105,15 +107,28 @@ class Gateway:
         Raises:
             AgentFlowError: always; `error`, unless one of the caller's limits is reached.
         """
+        meta = params.get("_meta") or {}
+        if overlong(meta.get(CONVERSATION)):
+            params = {**params, "_meta": {name: value for name, value in meta.items() if name != CONVERSATION}}
         return await self.pipeline.refuse(self.call_for(method, params, client), error)
 
-    def call_for(self, surface: str, params: JSON, client: ClientEnd, **facts: Any) -> Call:
-        """A `Call` of this client; `facts` are further fields of it."""
-        handle = (params.get("_meta") or {}).get(CONVERSATION) if client.session_id is None else None
-        name = str(client.info.get("name", ""))
-        session = self.sessions.session(
-            client.principal, client.session_id, name, handle if isinstance(handle, str) else None
-        )
+    def call_for(
+        self, surface: str, params: JSON, client: ClientEnd, session: Session | None = None, **facts: Any
+    ) -> Call:
+        """A `Call` of this client; `facts` are further fields of it.
+
+        Args:
+            session: the conversation of the call that this one is part of; by default the one that `params` name.
+
+        Raises:
+            InvalidArguments: the conversation's name is too long.
+        """
+        if session is None:
+            handle = (params.get("_meta") or {}).get(CONVERSATION) if client.session_id is None else None
+            name = str(client.info.get("name", ""))
+            session = self.sessions.session(
+                client.principal, client.session_id, name, handle if isinstance(handle, str) else None
+            )
         call = Call(
             surface=surface,
             principal=client.principal,
@@ -139,9 +154,16 @@ class Gateway:
 
         return handler
 
-    async def _list(self, key: str, params: JSON, client: ClientEnd, shown: Mapping[str, JSON] | None) -> JSON:
+    async def _list(
+        self,
+        key: str,
+        params: JSON,
+        client: ClientEnd,
+        shown: Mapping[str, JSON] | None,
+        session: Session | None = None,
+    ) -> JSON:
         surface = "resources/templates/list" if key == "resourceTemplates" else f"{key}/list"
-        call = self.call_for(surface, params, client)
+        call = self.call_for(surface, params, client, session)
         return await self.listings.page(key, self.catalogue, self.pipeline, call, shown)
 
     # Calls to one upstream ----------------------------------------------------------------------------------
@@ -157,12 +179,12 @@ class Gateway:
 
     async def _search(self, params: JSON, client: ClientEnd) -> JSON:
         definition = self.search.own(self.search.SEARCH)
-        facts = {"name": self.search.SEARCH, "target": self.search.SEARCH, "definition": definition}
+        facts: JSON = {"name": self.search.SEARCH, "target": self.search.SEARCH, "definition": definition}
         call = self.call_for("tools/call", params, client, **facts)
 
         async def find(c: Call) -> JSON:
             return await self.search.find(
-                c.params["arguments"], self.catalogue, c.principal, lambda: self.visible_tools(client)
+                c.params["arguments"], self.catalogue, c.principal, lambda: self.visible_tools(client, c.session)
             )
 
         return await self.pipeline.handle(call, find)
@@ -176,26 +198,37 @@ class Gateway:
             uri = _text(params, "uri")
             if surface == "resources/read" and (held := self._quarantine.find(uri, client.principal.key)):
                 return await self._read_held(uri, held, params, client)
-            entry = self.catalogue.resource(uri) or await self._behind_tokens(uri, client)
+            entry = self.catalogue.resource(uri) or await self._behind_tokens(uri, params, client)
             return await self._serve(surface, "resource", uri, entry, params, client)
 
         return handler
 
     async def _read_held(self, uri: str, held: Held, params: JSON, client: ClientEnd) -> JSON:
-        """Read a result in quarantine: to policy, a resource of the upstream that it came from."""
-        facts = {"name": uri, "target": uri, "upstream": held.upstream, "definition": {"uri": uri, "name": uri}}
+        """Read a result in quarantine: to policy, a resource of the upstream that it came from.
+
+        What policy demanded of the call that it answered holds here too, and whoever may no longer see what was
+        called sees no answer of it.
+        """
+        origin = held.origin
+        facts: JSON = {"name": uri, "target": uri, "upstream": held.upstream, "origin": origin}
+        called = (held.upstream, origin.target, origin.definition or {})
+        if not await self._seen(client.principal, KINDS[origin.surface], called):
+            call = self.call_for("resources/read", params, client, **facts)
+            return await self.pipeline.refuse(call, unknown_name("resource", uri))
 
         async def kept(_: Call) -> JSON:
             return held.body
 
-        return await self.pipeline.handle(self.call_for("resources/read", params, client, **facts), kept)
+        definition = {"uri": uri, "name": uri}
+        call = self.call_for("resources/read", params, client, definition=definition, **facts)
+        return await self.pipeline.handle(call, kept)
 
-    async def _behind_tokens(self, uri: str, client: ClientEnd) -> Entry | None:
+    async def _behind_tokens(self, uri: str, params: JSON, client: ClientEnd) -> Entry | None:
         """The listed resource whose URI this one is with tokens in place of the personal data in it."""
         spans = tokens.find(uri)
         if not spans:
             return None
-        call = self.call_for("resources/read", {"uri": uri}, client)
+        call = self.call_for("resources/read", params, client)
         asked = call.principal.tenant, [span.name for span in spans], scope_of(call, self._scope)
         vault = self._vault
         values = await asyncio.to_thread(vault.values, *asked) if vault.blocking else vault.values(*asked)
@@ -260,13 +293,13 @@ class Gateway:
             return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
         return result
 
-    async def visible_tools(self, client: ClientEnd) -> list[ToolView]:
+    async def visible_tools(self, client: ClientEnd, session: Session) -> list[ToolView]:
         """Every tool of every upstream that this principal may call, the flow tools themselves left out."""
         views: list[ToolView] = []
         cursor = None
         while True:
             params: JSON = {} if cursor is None else {"cursor": cursor}
-            listed = await self._list("tools", params, client, None)
+            listed = await self._list("tools", params, client, None, session)
             views += [view for tool in listed["tools"] if (view := self._view(tool))]
             cursor = listed.get("nextCursor")
             if cursor is None:
@@ -293,7 +326,8 @@ class Gateway:
             raise Unsupported(f"{name} is a flow tool; a flow cannot call another flow")
         params = {"name": name, "arguments": arguments}
         flow = replace(client, transport="flow")
-        return await self._serve("tools/call", "tool", name, entry, params, flow, parent=parent.id)
+        facts = {"parent": parent.id, "session": parent.session}
+        return await self._serve("tools/call", "tool", name, entry, params, flow, **facts)
 
     async def roots_changed(self, client: ClientEnd) -> None:
         """Tell the handshake upstreams that this client talks to that its roots changed."""

@@ -19,7 +19,7 @@ class FlowCaller:
         self._gateway, self._call, self._client = gateway, call, client
 
     async def tools(self) -> list[ToolView]:
-        return await self._gateway.visible_tools(self._client)
+        return await self._gateway.visible_tools(self._client, self._call.session)
 
     async def call(self, name: str, arguments: JSON) -> JSON:
         return await self._gateway.call_from_flow(name, arguments, self._client, self._call)

@@ -334,10 +334,10 @@ def _combined(hits: list[_Hit]) -> float:
 def shortened(text: str) -> str:
     """At most 80 characters of a passage, for a person: enough to recognise it, too little to obey or to leak.
 
-    Long words are cut, markup is dropped, and every word with a digit or `@` is masked.
+    Long words are cut, markup is dropped, and short words and those with a digit or `@` are masked.
     """
     words = re.sub(r"[^\w@'.,:;!?-]+", " ", text[:400]).split()[:_EXCERPT]
-    shown = "·".join("…" if re.search(r"[\d@]", word) else word if len(word) < 4 else f"{word[:3]}…" for word in words)
+    shown = "·".join("…" if len(word) < 4 or re.search(r"[\d@]", word) else f"{word[:3]}…" for word in words)
     return shown if len(shown) <= 80 else f"{shown[:79]}…"
 
 

@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from agentflow.errors import InvalidArguments
 from agentflow.guard.taint_store import TaintStore, key
 from agentflow.guard.walk import leaves
 from agentflow.identity.principal import Principal
@@ -25,7 +26,7 @@ INJECTION = "injection"
 
 SESSION_TTL = 8 * 3600.0  # seconds without a call after which a conversation is forgotten
 
-_Key = tuple[str, str]
+LONGEST_HANDLE = 256  # characters of a client's own name for a conversation
 
 
 class Sessions:
@@ -55,8 +56,8 @@ class Sessions:
         self._share = max(1, max_sessions // 4)
         self._ttl = ttl
         self._clock = clock
-        self._recent: OrderedDict[_Key, Session] = OrderedDict()
-        self._owned: dict[str, OrderedDict[_Key, None]] = {}
+        self._recent: OrderedDict[bytes, Session] = OrderedDict()
+        self._owned: dict[str, OrderedDict[bytes, None]] = {}
 
     def __len__(self) -> int:
         return len(self._recent)
@@ -72,16 +73,19 @@ class Sessions:
             handle: a stateless client's own name for the conversation; counts where there is no session id.
 
         Raises:
+            InvalidArguments: the handle is longer than `LONGEST_HANDLE`.
             AgentFlowError: what an earlier session has learnt cannot be read.
         """
+        if overlong(handle):
+            raise InvalidArguments(f"The conversation's name is longer than {LONGEST_HANDLE} characters")
         # The kinds of key cannot meet: a session id is never taken for a client's name or a handle.
         local = f"c:{client_name}" if handle is None else f"h:{handle}"
         if client_session_id is not None:
             local = f"s:{client_session_id}"
-        name, now = (principal.key, local), self._clock()
+        name, now = key(principal.key, local), self._clock()
         session = self._recent.get(name)
         if session is None or now - session.last_used > self._ttl:
-            session = self._recent[name] = self._begun(principal, local, client_name)
+            session = self._recent[name] = self._begun(principal, name, local, client_name)
         session.last_used = now
         session.principal = principal  # roles may have changed since
         self._recent.move_to_end(name)
@@ -91,27 +95,34 @@ class Sessions:
         self._bound(owned, now)
         return session
 
-    def _begun(self, principal: Principal, local: str, client_name: str) -> Session:
+    def _begun(self, principal: Principal, conversation: bytes, local: str, client_name: str) -> Session:
         identifier = secrets.token_urlsafe(18)
-        conversation, owner = key(principal.key, local), key(principal.key, client_name)
+        owner = key(principal.key, client_name)
         if self._store is not None and local.startswith("s:"):
             self._store.adopt(conversation, owner, self._carry_over, self._after_restart)
         return Session(id=identifier, principal=principal, conversation=conversation, owner=owner)
 
-    def _bound(self, owned: OrderedDict[_Key, None], now: float) -> None:
+    def _bound(self, owned: OrderedDict[bytes, None], now: float) -> None:
         if len(owned) > self._share:
             self._drop(next(iter(owned)))
         oldest = next(iter(self._recent))
         if len(self._recent) > self._max or now - self._recent[oldest].last_used > self._ttl:
             self._drop(oldest)
 
-    def _drop(self, key: _Key) -> None:
-        if self._recent.pop(key, None) is None:
+    def _drop(self, name: bytes) -> None:
+        session = self._recent.pop(name, None)
+        if session is None:
             return
-        owned = self._owned[key[0]]
-        del owned[key]
+        owner = session.principal.key
+        owned = self._owned[owner]
+        del owned[name]
         if not owned:
-            del self._owned[key[0]]
+            del self._owned[owner]
+
+
+def overlong(handle: object) -> bool:
+    """Whether a client's own name for a conversation is too long to be one."""
+    return isinstance(handle, str) and len(handle) > LONGEST_HANDLE
 
 
 def carries_text(body: JSON) -> bool:

@@ -24,6 +24,7 @@ JSON = dict[str, Any]
 EXPLAIN = "agentflow/explain"
 CONVERSATION = "agentflow/conversation"  # a stateless client's name for the conversation a request belongs to
 RECORD = "agentflow/record"
+OURS = "agentflow/"  # members of `_meta` that begin so are the gateway's: from an upstream they are taken out
 
 # (method, params) -> result: puts a request (`elicitation/create`) to the client of this call.
 Ask = Callable[[str, JSON], Awaitable[JSON]]
@@ -139,6 +140,22 @@ class Decision:
     revision: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The call whose answer was withheld: what binds whoever reads that answer later.
+
+    Attributes:
+        surface: `tools/call`, `resources/read` or `prompts/get`.
+        target, definition: what was called, as in its `Call`.
+        obligations: what policy demanded of that call.
+    """
+
+    surface: str
+    target: str
+    definition: JSON | None = None
+    obligations: Obligations = field(default_factory=Obligations)
+
+
 @dataclass(slots=True)
 class Call:
     """One request through the gateway.
@@ -155,6 +172,7 @@ class Call:
         definition: the catalogue's definition of the tool or prompt (upstream's raw JSON), or None.
         ask: how a stage asks the person at the client (approval), or None where nobody can be asked.
         transport: `http`, `stdio` or `flow` (a call made by one of the flow tools).
+        origin: set by the gateway, and by nobody else, where a result in quarantine is read.
         runs: the record of stages, in the order they ran.
     """
 
@@ -172,6 +190,7 @@ class Call:
     ask: Ask | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     parent: str = ""  # the record id of the flow run that made this call
+    origin: Origin | None = None
     excused: bool = False
     labelled: JSON | None = None
     pii: Pii = field(default_factory=Pii)

@@ -12,7 +12,7 @@ import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter_ns
-from typing import Protocol
+from typing import Any, Protocol
 
 from agentflow.config import StageConfig
 from agentflow.errors import (
@@ -23,7 +23,7 @@ from agentflow.errors import (
     UpstreamError,
     to_rpc,
 )
-from agentflow.pipeline.call import JSON, Call, Direction, Message, StageRun, Verdict
+from agentflow.pipeline.call import JSON, OURS, Call, Direction, Message, StageRun, Verdict
 from agentflow.pipeline.stage import Note, Stage
 
 DEFAULT_ORDER = (
@@ -212,6 +212,8 @@ class Pipeline:
         Raises:
             AgentFlowError: a stage refused it.
         """
+        if message.direction is Direction.OUTBOUND:
+            message.body = _unclaimed(message.body)
         await self._walk(call, message, self._chain[message.direction])
 
     async def relay(self, call: Call, message: Message) -> JSON:
@@ -310,6 +312,27 @@ class Pipeline:
 
 def _brief(error: AgentFlowError) -> JSON:
     return {key: error.data[key] for key in ("rules", "reasons", "path", "stage") if key in error.data}
+
+
+def _unclaimed(body: JSON) -> JSON:
+    """The body of an upstream without what reads as the gateway's own word: `_meta` members that begin `agentflow/`.
+
+    Looked at are the message and its blocks (`content`, `contents`, `messages`), where a client reads such notes.
+    """
+    for key in ("content", "contents", "messages"):
+        blocks = body.get(key)
+        if isinstance(blocks, list) and any(map(_claims, blocks)):
+            body = {**body, key: [_unsaid(block) if _claims(block) else block for block in blocks]}
+    return _unsaid(body) if _claims(body) else body
+
+
+def _claims(part: Any) -> bool:
+    meta = part.get("_meta") if isinstance(part, dict) else None
+    return isinstance(meta, dict) and any(name.startswith(OURS) for name in meta)
+
+
+def _unsaid(part: JSON) -> JSON:
+    return {**part, "_meta": {name: value for name, value in part["_meta"].items() if not name.startswith(OURS)}}
 
 
 def _log(call: Call, message: Message, stage: Stage, note: Note, began: int) -> None:

@@ -6,6 +6,7 @@ An obligation nobody knows is refused too: to let a call through without honouri
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any, get_args
 
 from agentflow.config_guard import Action
@@ -44,6 +45,17 @@ def parse(value: Any, revision: str) -> Decision:
     if not allow:
         return Decision(False, reasons or (("not_allowed", "denied without a reason"),), Obligations(), revision)
     return Decision(True, reasons, _obligations(body.get("obligations", {})), revision)
+
+
+def stricter(own: Obligations, origin: Obligations) -> Obligations:
+    """`own`, made as strict as `origin` in what goes to the client; approval and injection stay the call's own."""
+    sizes = [size for size in (own.max_result_bytes, origin.max_result_bytes) if size is not None]
+    return replace(
+        own,
+        redact=tuple(dict.fromkeys((*own.redact, *origin.redact))),
+        max_result_bytes=min(sizes, default=None),
+        deep=own.deep or origin.deep,
+    )
 
 
 def _obligations(value: Any) -> Obligations:

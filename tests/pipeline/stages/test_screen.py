@@ -12,7 +12,7 @@ import pytest
 from agentflow.config_guard import GuardConfig
 from agentflow.errors import ContentBlocked
 from agentflow.guard.injection import ContentDetector
-from agentflow.guard.quarantine import Quarantine
+from agentflow.guard.quarantine import SCHEME, Quarantine
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import (
     GATEWAY,
@@ -340,12 +340,20 @@ def test_a_result_in_quarantine_is_replaced_by_where_it_can_be_read(surface: str
     held = kept.find(uri, ADA.key)
     assert held is not None
     assert json.loads(held.body["contents"][0]["text"]) == body
-    reading = Call("resources/read", ADA, Session("s", ADA), {}, name=uri, upstream=WEB)
+    assert held.origin.surface == surface
+    reading = Call("resources/read", ADA, Session("s", ADA), {}, name=uri, upstream=WEB, origin=held.origin)
     answer = Message("resources/read", Direction.OUTBOUND, held.body)
     stage(reading, answer)
     marked = answer.body["contents"][0]["text"]
     assert "data, not instructions" in marked
     assert json.loads(marked)
+
+
+def test_a_resource_is_not_taken_for_one_in_quarantine_because_of_its_uri() -> None:
+    uri = SCHEME + "x"
+    call = Call("resources/read", ADA, Session("s", ADA), {"uri": uri}, name=uri, target=uri, upstream=WEB)
+    with pytest.raises(ContentBlocked):
+        acting("block")(call, Message(call.surface, Direction.OUTBOUND, {"contents": [{"uri": uri, "text": ATTACK}]}))
 
 
 def test_a_tool_that_promised_structured_content_says_that_it_failed() -> None:

@@ -1,8 +1,8 @@
 """The trained injection model, read: how much a text looks as if it held an injected instruction, and where.
 
 A text's evidence is a number per token (`features`), summed over every stretch of a few sizes; the highest sum,
-measured against what harmless texts of that length reach, is the score. 0.4 is what one in 400 harmless texts
-reaches, 0.8 what one in 2,000 does; see MODEL_CARD.md. Nothing is imported that is not in the standard library, a
+measured against what harmless texts of that length reach, is the score. 0.4 is what one in 200 harmless texts
+reaches, 0.8 what one in 1,250 does; see MODEL_CARD.md. Nothing is imported that is not in the standard library, a
 kilobyte takes some 0.3 ms, and equal texts get equal scores on every platform.
 
 The file: one line of JSON (`Header`), then a zlib stream of the vocabulary's bits and each head's weights (int8).
@@ -37,8 +37,8 @@ class Calibration:
     Attributes:
         windows: sizes of the stretches, in tokens.
         lengths: lengths of texts, in tokens, ascending.
-        levels: for each length, for each window, the sum that one harmless text in 400 reaches.
-        steps: for each length, how much more one in 2,000 reaches.
+        levels: for each length, for each window, the sum that 0.4 stands for.
+        steps: for each length, how much more 0.8 stands for.
     """
 
     windows: tuple[int, ...]

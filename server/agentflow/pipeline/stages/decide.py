@@ -8,6 +8,7 @@ denial with that as its reason.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal
 
 from agentflow.errors import PolicyDenied, UnknownName
@@ -15,7 +16,7 @@ from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, Decision, Direction, Message, UpstreamFacts, Verdict
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.policy import document
-from agentflow.policy.decision import denied, is_fault
+from agentflow.policy.decision import denied, is_fault, stricter
 from agentflow.policy.engine import Engine
 from agentflow.policy.listing import Item, Listings
 
@@ -80,7 +81,7 @@ class Decide:
         decision = self._engine.known(question)
         if decision is None:
             return self._ask(call, question)
-        call.decision = decision
+        call.decision = decision = _bound(call, decision)
         if decision.allow:
             return _note(decision)
         if is_fault(decision) or kind == "gateway":
@@ -94,7 +95,7 @@ class Decide:
         return _refusal(call.decision)
 
     async def _ask(self, call: Call, question: JSON) -> Note:
-        call.decision = decision = (await self._engine.decide_soon(question))[0]
+        call.decision = decision = _bound(call, (await self._engine.decide_soon(question))[0])
         if decision.allow:
             return _note(decision)
         if is_fault(decision) or document.kind_of(call) == "gateway":
@@ -148,6 +149,13 @@ def _cut(message: Message, key: str, shown: list[bool]) -> Note:
     kept = [item for item, keep in zip(message.body[key], shown, strict=True) if keep]
     message.body = {**message.body, key: kept}
     return Note(Verdict.CHANGED, {"hidden": hidden})
+
+
+def _bound(call: Call, decision: Decision) -> Decision:
+    """The decision on reading a result in quarantine holds to what was demanded of the call that it answered."""
+    if call.origin is None:
+        return decision
+    return replace(decision, obligations=stricter(decision.obligations, call.origin.obligations))
 
 
 def _as_listed(call: Call, question: JSON) -> JSON:

@@ -40,7 +40,8 @@ class Remember:
         facts = call.upstream
         trusted = facts.trust == "trusted"
         private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
-        written = shows_others_words(call.target, facts.sensitivity == "private")
+        target = call.origin.target if call.origin is not None else call.target
+        written = shows_others_words(target, facts.sensitivity == "private")
         asked = call.labelled.get("arguments") if call.labelled is not None else None
         trace = self._conversations.trace(call.session)
         clear = call.clear if call.clear is not message.body else None

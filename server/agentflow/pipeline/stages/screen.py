@@ -23,10 +23,10 @@ from agentflow.config_guard import Action, GuardConfig
 from agentflow.errors import ContentBlocked
 from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.injection import ContentDetector, DescriptionDetector, Detector, Screening
-from agentflow.guard.quarantine import SCHEME, Quarantine
+from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.readable import every_string, screened
 from agentflow.guard.verdict import BEYOND_DOUBT, Outcome, Thresholds
-from agentflow.pipeline.call import JSON, Call, Direction, Finding, Message, Verdict
+from agentflow.pipeline.call import JSON, Call, Direction, Finding, Message, Obligations, Origin, Verdict
 from agentflow.pipeline.defuse import Defused, annotated, defused, place, withheld
 from agentflow.pipeline.stage import PASS, Note
 
@@ -134,7 +134,7 @@ class Screen:
         if self._thresholds.verdict(screening) is not Outcome.BLOCK:
             return "annotate"
         asked = call.decision.obligations.injection if call.decision is not None else None
-        if call.name.startswith(SCHEME) and asked in (None, "quarantine"):
+        if call.origin is not None and asked in (None, "annotate", "quarantine"):
             return "spotlight"  # asked for by the one it was withheld from
         if asked is not None:
             return asked
@@ -150,11 +150,13 @@ class Screen:
     def _withheld(self, call: Call, message: Message, summary: JSON) -> JSON | None:
         """A body that says where the withheld one can be read; None for messages that cannot hold such a link."""
         seconds = self._settings.quarantine_minutes * 60
+        obligations = call.decision.obligations if call.decision is not None else Obligations()
+        origin = call.origin or Origin(call.surface, call.target, call.definition, obligations)
         return withheld(
             call,
             message,
             summary,
-            lambda result: self._quarantine.keep(call.principal.key, result, call.upstream, seconds),
+            lambda result: self._quarantine.keep(call.principal.key, result, call.upstream, origin, seconds),
         )
 
     # ----------------------------------------------------------------------- listings
