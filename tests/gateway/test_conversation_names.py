@@ -21,7 +21,7 @@ async def test_what_a_flow_tool_calls_is_part_of_its_own_conversation(tmp_path: 
         actions = [{"tool": "look", "arguments": {"text": "soup of the day"}}]
         answer = await world.ask("tools/call", named("X", name="executor", arguments={"actions": actions}), client)
         assert "result" in answer
-        records = world.records()
+        records = [record for record in world.records() if record["surface"] == "tools/call"]
         assert {record["name"] for record in records} >= {"executor", "look"}
         assert len({record["session"] for record in records}) == 1
         session = world.service.gateway.sessions.session(client.principal, None, "told", "X")

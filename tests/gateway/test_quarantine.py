@@ -56,10 +56,10 @@ async def test_what_policy_demands_of_the_tool_holds_for_its_result_in_quarantin
 
 
 async def test_a_result_is_as_bounded_in_quarantine_as_the_tools_own(tmp_path: Path) -> None:
-    async with running(holding(tmp_path, {"max_result_bytes": 300})) as world:
+    async with running(holding(tmp_path, {"max_result_bytes": 1000})) as world:
         assert "result" in await read_later(world, ATTACK)
         reading = next(record for record in world.records() if record["surface"] == "resources/read")
-        assert reading["decision"]["obligations"]["max_result_bytes"] == 300
+        assert reading["decision"]["obligations"]["max_result_bytes"] == 1000
 
 
 async def test_who_may_no_longer_see_the_tool_reads_no_result_of_it(tmp_path: Path) -> None:

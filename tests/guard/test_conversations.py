@@ -155,3 +155,59 @@ def test_a_copy_of_a_trace_knows_what_the_trace_knows() -> None:
         trace.values, trace.shingles, trace.asks, trace.sources,
     )  # fmt: skip
     assert copy.said_privately("negotiations") and copy.said_by_others("item-4711")
+
+
+def item(number: int) -> dict[str, object]:
+    return {"content": [{"type": "text", "text": f"write down item-{number:05}"}]}
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_what_two_gateways_learn_at_the_same_time_is_known_to_both(tmp_path: Path, released: bool) -> None:
+    one, two = (Gateway(tmp_path, after_restart=0.0) for _ in range(2))
+    here, there = one.sessions.session(ADA, "s", "c"), two.sessions.session(ADA, "s", "c")
+    mine, theirs = one.conversations.trace(here), two.conversations.trace(there)
+    there.taint |= {"untrusted", "injection"}
+    two.conversations.keep(there, theirs.remember(item(1), WEB))
+    here.taint |= {"private"}
+    one.conversations.keep(here, *([] if released else [mine.remember(item(2), WEB)]))
+    for gateway, session in ((one, here), (two, there)):
+        assert hashed("item-00001") in gateway.conversations.trace(session).values
+        assert released or hashed("item-00002") in gateway.conversations.trace(session).values
+        assert session.taint == {"untrusted", "injection", "private"}
+
+
+def test_nothing_is_lost_when_two_gateways_put_many_rows_together(tmp_path: Path) -> None:
+    one, two = (Gateway(tmp_path, after_restart=0.0) for _ in range(2))
+    here, there = one.sessions.session(ADA, "s", "c"), two.sessions.session(ADA, "s", "c")
+    for number in range(0, 1200, 3):  # the first writes twice as much; neither reads before it keeps
+        mine, theirs = one.conversations.trace(here), two.conversations.trace(there)
+        one.conversations.keep(here, mine.remember(item(number), WEB))
+        two.conversations.keep(there, theirs.remember(item(number + 1), WEB))
+        one.conversations.keep(here, mine.remember(item(number + 2), WEB))
+    third = Gateway(tmp_path, after_restart=0.0)
+    for gateway in (one, two, third):
+        known = gateway.conversations.trace(gateway.sessions.session(ADA, "s", "c")).values
+        assert all(hashed(f"item-{number:05}") in known for number in range(1200))
+
+
+def test_another_gateways_row_written_while_rows_are_put_together_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (Gateway(tmp_path, after_restart=0.0) for _ in range(2))
+    here, there = one.sessions.session(ADA, "s", "c"), two.sessions.session(ADA, "s", "c")
+    two.conversations.trace(there)
+    snapshot, taken = Trace.snapshot, []
+
+    def meanwhile(trace: Trace) -> list[Delta]:
+        if not taken:
+            taken.append(trace)
+            two.conversations.keep(there, two.conversations.trace(there).remember(item(99_999), WEB))
+        return snapshot(trace)
+
+    monkeypatch.setattr(Trace, "snapshot", meanwhile)
+    for number in range(300):
+        one.conversations.keep(here, one.conversations.trace(here).remember(item(number), WEB))
+    assert taken, "rows were put together"
+    for gateway, session in ((one, here), (two, there)):
+        known = gateway.conversations.trace(session).values.keys()
+        assert {hashed("item-99999"), hashed("item-00000"), hashed("item-00299")} <= known

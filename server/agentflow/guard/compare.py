@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote
 
 from agentflow.guard.deeds import swayed
 from agentflow.guard.flow import Asked, Carried, Destination, Flow, Provenance, SeenIn
 from agentflow.guard.sinks import READING, words_of
 from agentflow.guard.trace import (
+    FOREIGN,
     KEPT,
     KNOWN,
     ME,
@@ -31,6 +33,7 @@ from agentflow.guard.trace import (
 from agentflow.guard.values import (
     decoded,
     domain_of,
+    grouped,
     hashed,
     host_of,
     identifying,
@@ -160,9 +163,15 @@ def flow_of(
     evidence = _Evidence()
     leading = {to.path for to in destinations}
     astray = any(to.seen_in == "untrusted" and not to.sender for to in destinations)
+    if (role == "control" or words_of(tool) == ("post",)) and any(to.type == "url" for to in destinations):
+        role = "http"  # to open an address is to read it
     for part in parts:
         leads = part.path in leading and len(part.text) < 200 and not part.inside
         _carried(trace, part, leads, role, evidence, astray)
+    if astray and role in _TELLING and not evidence.weight:  # one word in each member
+        named = {to.path for to in destinations if to.seen_in != "none"}
+        split = [piece for part in parts if part.path not in named for piece in part.pieces]
+        _note(trace, parts[0], _Hits([], [], _retold(trace, split, role, astray)), False, evidence)
     strange = any(to.seen_in == "untrusted" and not to.sender and to.type in ("url", "host") for to in destinations)
     if evidence.weight >= _BULK - strange:
         evidence.carries.add("bulk")
@@ -174,10 +183,8 @@ def flow_of(
     others = {source.server for source in trace.sources if source.bits & UNTRUSTED}
     if evidence.carries and (trace.asks or others - evidence.servers or "untrusted" in evidence.carries):
         evidence.carries.add("outside")
-    shown_others = any(
-        source.server == server and trace.outsiders(source) and not source.kept for source in trace.sources
-    )
-    if shown_others and "bulk" in evidence.carries:
+    same = [source for source in trace.sources if source.server == server and not source.kept]
+    if any(map(trace.outsiders, same)) and "bulk" in evidence.carries:
         evidence.carries.add("visible")
     return Flow(
         role,
@@ -207,7 +214,7 @@ def _parts(arguments: Any, clear: Any) -> list[_Part]:
         shown = identifying(split)
         words = words_of(key)
         leads = not _LEADS.isdisjoint(words) and _CONTENT.isdisjoint(words)
-        every = shown if as_typed == low else [*shown, *values(as_typed)]
+        every = (shown if as_typed == low else [*shown, *values(as_typed)]) + grouped(as_typed)
         found.append(_Part(path, key, text, low, as_typed, every, shown, leads, _inside(path), split))
         if len(found) >= _MAX_LEAVES:
             break
@@ -220,7 +227,7 @@ def _parts(arguments: Any, clear: Any) -> list[_Part]:
 def _destinations(trace: Trace, part: _Part) -> list[Destination]:
     """Where this leaf sends something: by its key, or because it is an address, or has addresses in it."""
     short = len(part.text) <= 200
-    addresses = [value for value in part.shown if _type_of(value) in ("email", "url")]
+    addresses = [_as_known(trace, part, value) for value in part.shown if _type_of(value) in ("email", "url")]
     if part.leads and short:
         if addresses or part.shown:
             return [_destination(trace, part, value, _type_of(value)) for value in _outermost(addresses or part.shown)]
@@ -229,6 +236,14 @@ def _destinations(trace: Trace, part: _Part) -> list[Destination]:
     if whole or not short or addresses:
         return [_destination(trace, part, value, _type_of(value)) for value in addresses if whole or "://" in value]
     return []
+
+
+def _as_known(trace: Trace, part: _Part, value: str) -> str:
+    """A mail address as it was typed, where its token was never shown: it was spelled in another way."""
+    if hashed(value) in trace.values or not value.startswith("email_"):
+        return value
+    typed = [one for one in values(part.typed) if "@" in one]
+    return typed[0] if len(typed) == 1 else value
 
 
 def _outermost(found: list[str]) -> list[str]:
@@ -254,7 +269,11 @@ def _named(trace: Trace, part: _Part) -> Destination:
     """A destination that is a plain word: known only where a request names it."""
     asker = _asker(trace, part.low)
     if asker < 0:
-        return Destination(part.path, "name", "none")
+        name = part.low.strip()  # `partner-intake-eu`: no word that many texts have
+        if "-" not in name or " " in name or not trace.said_by_others(name):
+            return Destination(part.path, "name", "none")
+        shown = {source.server for source in trace.sources if trace.outsiders(source)}
+        return Destination(part.path, "name", "untrusted", False, False, tuple(sorted(shown)))
     return Destination(part.path, "name", "untrusted", True, False, (trace.sources[asker].server,))
 
 
@@ -321,7 +340,9 @@ def _carried(trace: Trace, part: _Part, leading: bool, role: str, evidence: _Evi
         return
     hits = _hits(trace, part.text, part.pieces, found)
     if role not in READING:
-        hits.private += _retold(trace, part.pieces) or (astray and role in _TELLING and _echoed(trace, part))
+        hits.private += _retold(trace, part.pieces, role, astray) or (
+            astray and role in _TELLING and _echoed(trace, part)
+        )
     encoded = False
     if not hits.private and not hits.text and len(part.text) >= 20 and role not in READING:
         for said in decoded(part.text, turned=not plainly_said(part.pieces)):
@@ -333,14 +354,17 @@ def _carried(trace: Trace, part: _Part, leading: bool, role: str, evidence: _Evi
     _note(trace, part, hits, encoded, evidence)
 
 
-def _retold(trace: Trace, split: list[str]) -> int:
+def _retold(trace: Trace, split: list[str], role: str, astray: bool) -> int:
     """A weight for private content in other words: most of what is said are words that only private records had."""
-    if len(split) < _BULK:
+    if len(split) < _BULK - astray:
         return 0
-    said = {word for piece in split if len(word := piece.strip(".:-/")) > 4 or (len(word) > 1 and word.isdigit())}
+    least = 4 if astray else 5
+    said = {word for piece in split if len(word := piece.strip(".:-/")) >= least or (len(word) > 1 and word.isdigit())}
     private = sum(1 for word in said if trace.said_privately(word))
     much = private >= _RETOLD and 3 * private >= len(said)
-    return private if much or (private >= _BULK and 4 * private >= 3 * len(said)) else 0
+    if astray and private > 1 and 2 * private >= len(said):
+        return _BULK
+    return private if much or (role != "send" and private >= _BULK and 4 * private >= 3 * len(said)) else 0
 
 
 def _echoed(trace: Trace, part: _Part) -> int:
@@ -438,7 +462,11 @@ def _smuggled(trace: Trace, part: _Part, evidence: _Evidence) -> None:
         address = next((value for value in values(low) if "://" in value), low)
         host = host_of(address) if "://" in address else address
         bits = known.get(hashed(host), 0) or known.get(hashed(domain_of(host)), 0)
-        if bits & (OWN | TRUSTED) or (not bits and not any(mark in word for mark in ("](", "src=", "<img"))):
+        if (
+            bits & TRUSTED
+            or bits & (OWN | FOREIGN) == OWN
+            or (not bits and not any(mark in word for mark in ("](", "src=", "<img")))
+        ):
             continue  # the caller's own, or a trusted server's; a host nobody has shown is the caller's
         inside = word[max(start, 0) + 3 :]
         spaced = inside.translate(_JOINTS)
@@ -452,6 +480,9 @@ def _smuggled(trace: Trace, part: _Part, evidence: _Evidence) -> None:
             )
             if hits.private or foreign > 1 or (foreign and bits & REQUESTED):
                 evidence.carries.add("smuggled")
+        told = {*pieces(plain(unquote(spaced))), *spaced.lower().replace(".", " ").split()}
+        if sum(1 + word.isdigit() for word in told if len(word) > 3 and trace.said_privately(word)) > 1:
+            evidence.carries.add("smuggled")
         labels = spaced.replace(".", " ").split()
         if (
             any(len(run) >= _RANDOM and hashed(run.lower()) not in known and not run.isalpha() for run in labels)

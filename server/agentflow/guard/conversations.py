@@ -21,11 +21,12 @@ _MOST_ROWS = 256  # of one conversation, before they are put together
 
 
 class _Live:
-    __slots__ = ("labels", "rows", "seq", "trace")
+    __slots__ = ("labels", "own", "rows", "seq", "trace")
 
     def __init__(self) -> None:
         self.trace = Trace()
-        self.seq = 0
+        self.seq = 0  # up to here it has been read; between here and its own rows there may be another gateway's
+        self.own: set[int] = set()  # rows written here since: known already
         self.rows = 0  # in the store
         self.labels: frozenset[str] = frozenset()
 
@@ -75,7 +76,7 @@ class Conversations:
             fresh.append(_LABELS + orjson.dumps(sorted(session.taint)))
         if self._store is not None:
             for what in fresh:
-                live.seq = self._store.append(session.conversation, session.owner, what)
+                live.own.add(self._store.append(session.conversation, session.owner, what))
                 live.rows += 1
             if live.rows > _MOST_ROWS:
                 self._compact(session.conversation, live)
@@ -87,7 +88,7 @@ class Conversations:
         self._read(conversation, live)  # what other gateways have added since
         known = [_DELTA + delta.pack() for delta in live.trace.snapshot() if delta]
         known.append(_LABELS + orjson.dumps(sorted(live.labels)))
-        live.seq = self._store.replace(conversation, live.seq, known)
+        live.own.update(self._store.replace(conversation, live.seq, known))
         live.rows = len(known)
 
     def _of(self, session: Session) -> _Live:
@@ -105,8 +106,12 @@ class Conversations:
         if self._store is None:
             return
         for seq, what in self._store.after(conversation, live.seq):
-            live.seq, live.rows = seq, live.rows + 1
+            live.seq = seq
+            if seq in live.own:
+                continue
+            live.rows += 1
             if what[:1] == _LABELS:
                 live.labels = live.labels.union(orjson.loads(what[1:]))
             else:
                 live.trace.absorb(Delta.unpack(what[1:]))
+        live.own = {seq for seq in live.own if seq > live.seq}

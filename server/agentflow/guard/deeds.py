@@ -58,6 +58,7 @@ _LASTING: Final = frozenset(
     ]
 )
 _ACCOUNT: Final = frozenset(["account", "iban", "bic", "bank", "payee", "beneficiary", "wallet", "payout"])
+_LOGINS: Final = frozenset(["login", "handle", "principal", "identity", "grantee", "name"])
 _TO_ALL: Final = frozenset(
     [
         "anyone",
@@ -156,6 +157,8 @@ def _payee(trace: Trace, part: Part) -> set[str]:
 def _exposed(trace: Trace, parts: Sequence[Part], named: frozenset[str], switched: frozenset[str]) -> bool:
     """Whether the call switches a protection off that outsiders have written of, and names nothing of its own."""
     about = named.union(switched, *(words_of(part.key) for part in parts))
+    if not named.isdisjoint(_OFF):  # `disable_service`: what, stands in a value
+        about = about.union(*(words_of(part.low) for part in parts if len(part.text) < 80))
     for terms in _PROTECTIONS:
         if about.isdisjoint(terms) or not any(trace.said_by_others(term) for term in terms if len(term) > 3):
             continue
@@ -194,8 +197,11 @@ def _grantee(trace: Trace, part: Part, server: str, role: str, named: frozenset[
         return set()
     if role == "grant" and part.low.strip() in _TO_ALL and not {"event", "meeting"} & named:
         return {"public"}
-    if not part.leads and not keys & _LASTING and not (role == "grant" and _is_address(part)):
+    if not part.leads and not keys & _LOGINS and not keys & _LASTING and not (role == "grant" and _is_address(part)):
         return set()
+    name = part.low.strip()
+    if role == "grant" and not part.found and "-" in name and " " not in name and trace.said_by_others(name):
+        return {"grantee"}  # a login, which is no value as it has neither digits nor a sign
     for value in part.found:
         bits = foreign(trace, value)
         if bits and (lasting or not _is_own(trace, bits, server)) and (role == "grant" or _is_address(part)):

@@ -44,6 +44,8 @@ _EXCERPT = 12  # words of an excerpt
 _KEPT = 20  # findings of one text that are reported
 _GROUP = 16  # texts of one message that are looked at together first
 _JOIN = "\n\n"
+_SHORT = 300  # characters of a message below which the model flags at most: it has seen too little to be sure
+_LEAST_ALONE = 0.6
 _WEAK = 0.2  # scores of the model from which it may add to what a rule found
 _NEAR = 600  # characters around a suspicious place that say what the text is about
 _DESCRIBED = 0.7  # severity up to which a match may be a sentence that describes an attack
@@ -399,8 +401,13 @@ class _Detector:
             if self._head is not None:
                 suspicions += _beneath(text, path, readings, self._head)
         most = max(suspicions, key=lambda s: s.severity)
-        most = replace(most, doubt=max(s.doubt for s in suspicions))
+        alone = self._alone(sum(len(text) for _, text in texts))
+        most = replace(most, severity=min(most.severity, alone), doubt=max(s.doubt for s in suspicions))
         return self._weighed(strongest(found), most, discussed)
+
+    def _alone(self, length: int) -> float:
+        """The most that the model's word is worth by itself for texts of so many characters in all."""
+        return _LEAST_ALONE if length < _SHORT else 1.0
 
     def _doubtful(self, texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
         """The texts that a rule may match in. Most are clean: looked at in groups first."""
@@ -542,6 +549,10 @@ class DescriptionDetector(_Detector):
 
     def __init__(self, *, model: Head | bool = True) -> None:
         super().__init__("description", model=model)
+
+    def _alone(self, length: int) -> float:
+        """A tool is taken away from people by rules; what the model thinks of a few lines is noted."""
+        return _LEAST_ALONE
 
     def _structural(self, text: str) -> Iterator[_Hit]:
         yield from super()._structural(text)

@@ -27,6 +27,8 @@ _STEP: Final = re.compile(r"\\u[0-9a-fA-F]{4}|\\.|[^\\]", re.DOTALL)
 _BEGIN: Final = re.compile(r"[.!?…]['\")\]]*\s+|\n|\\n|[。！？｡]|<!--|>|`")
 _END: Final = re.compile(r"\n[ \t\r]*\n|\\n(?:\\r)?\\n|(?=-->)|(?=</)|(?=\n```)")
 _BLANK: Final = re.compile(r"(?:\s|\\[nrt])+")
+_BRACKET: Final = re.compile(r"\\\\|[«»]|\\u00(?:ab|bb)", re.IGNORECASE)  # in JSON also as an escape
+_MARKED: Final = re.compile(re.escape(_OPEN) + "([^»]*)" + re.escape(_CLOSE))
 
 Span = tuple[int, int]
 
@@ -38,7 +40,23 @@ def cut(text: str, spans: Iterable[Span]) -> str:
 
 def spotlight(text: str, spans: Iterable[Span]) -> str:
     """Return `text` with the passage around each span in brackets that call it data, its words joined by `^`."""
-    return _rewritten(text, spans, lambda passage: f"{_OPEN}{_BLANK.sub(_JOINT, passage.strip())}{_CLOSE}")
+    return _rewritten(text, spans, _marked)
+
+
+def unjoined(text: str) -> str:
+    """Return a spotlit text with its words apart again, still in their brackets: to be searched for personal data."""
+    return _MARKED.sub(lambda match: match[0].replace(_JOINT, " "), text)
+
+
+def rejoined(text: str) -> str:
+    """Return what `unjoined` returned, and what it has become since, as `spotlight` would have it."""
+    return _MARKED.sub(lambda match: f"{_OPEN}{_BLANK.sub(_JOINT, match[1])}{_CLOSE}", text)
+
+
+def _marked(passage: str) -> str:
+    """A passage in brackets that nothing in it can close."""
+    inner = _BRACKET.sub(lambda match: match[0] if match[0] == r"\\" else "'", passage.strip())
+    return f"{_OPEN}{_BLANK.sub(_JOINT, inner)}{_CLOSE}"
 
 
 def _rewritten(text: str, spans: Iterable[Span], change: Callable[[str], str]) -> str:

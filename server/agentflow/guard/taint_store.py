@@ -93,8 +93,8 @@ class TaintStore:
         except sqlite3.Error as error:
             raise _unusable(error) from error
 
-    def replace(self, conversation: bytes, seq: int, known: Sequence[bytes]) -> int:
-        """Put `known` in the place of a conversation's blobs up to number `seq`; return the number of the last.
+    def replace(self, conversation: bytes, seq: int, known: Sequence[bytes]) -> list[int]:
+        """Put `known` in the place of a conversation's blobs up to number `seq`; return the numbers they get.
 
         Raises:
             AgentFlowError: it could not be written.
@@ -103,15 +103,14 @@ class TaintStore:
             self._db.execute("BEGIN IMMEDIATE")
             try:
                 self._db.execute("DELETE FROM learnt WHERE id = ? AND seq <= ?", (conversation, seq))
-                for what in known:
-                    seq = self._insert(conversation, what)
+                numbers = [self._insert(conversation, what) for what in known]
             except BaseException:
                 self._db.execute("ROLLBACK")
                 raise
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise _unusable(error) from error
-        return seq
+        return numbers
 
     def _insert(self, conversation: bytes, what: bytes) -> int:
         nonce = secrets.token_bytes(_NONCE)

@@ -23,6 +23,7 @@ from agentflow.guard.sinks import NOUN_OF, ROLE_OF
 from agentflow.guard.sketches import Shingles, Words
 from agentflow.guard.values import (
     decoded,
+    grouped,
     hashed,
     identifying,
     names,
@@ -48,6 +49,8 @@ MAX_ASKS: Final = 96
 MAX_SOURCES: Final = 64
 _MAX_TEXT: Final = 200_000  # characters of one message
 _SHINGLES_EACH: Final = 512  # of one message; longer ones are sampled
+_SAYING: Final = 4  # parts of a text that can say something
+_NOTHING: Final = frozenset(["no", "none", "nothing", "not", "empty", "0"])  # how an empty result begins
 _NEAR: Final = 160  # characters after a request in which a value belongs to it
 # Verbs in the forms they take: `share`, `shares`, `shared`, `sharing`.
 _ROLE_OF_FORM: Final = {
@@ -217,7 +220,7 @@ class Trace:
         if text:
             low, bits = plain(text), source.bits
             parts = pieces(low)
-            found = dict.fromkeys(map(hashed, (*identifying(parts), *names(text), *urls(low))), bits)
+            found = dict.fromkeys(map(hashed, (*identifying(parts), *names(text), *urls(low), *grouped(low))), bits)
             texts = [low, *map(plain, _hidden(text))] if any(map(_opaque, parts)) else [low]
             for part in texts[1:]:
                 found |= dict.fromkeys(map(hashed, values(part)), bits)
@@ -232,10 +235,19 @@ class Trace:
             delta.shingles = _sampled(parts)
             if (filtered := self._words(source)) is not None:
                 delta.words = filtered.new(parts)
+            if (
+                source.others
+                and len(parts) < _SAYING
+                and _NOTHING.issuperset(parts[:1])
+                and not delta.values
+                and not delta.asks
+            ):
+                return Delta(source)  # "no match": nothing that could sway anybody
         self.absorb(delta)
         if clear is not None:
             known, shift = self.values, self.sources.index(source) << SHIFT if source in self.sources else 0
-            for value in map(hashed, values(plain(flat(clear)[:_MAX_TEXT]))):
+            low = plain(flat(clear)[:_MAX_TEXT])
+            for value in map(hashed, (*values(low), *grouped(low))):
                 if value not in known and len(known) < MAX_VALUES:
                     known[value] = source.bits | shift
         return delta

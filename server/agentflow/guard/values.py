@@ -28,6 +28,9 @@ _EDGES: Final = ".:-/&"
 _STEM: Final = re.compile(r"[^\W_]{3,}|\d+")
 _NAME: Final = re.compile(r"[A-Z][a-zà-ÿ]+ [A-Z][a-zà-ÿ]+")
 _THOUSANDS: Final = re.compile(r",(?<=\d,)(?=\d{3}(?!\d))")
+_GROUPED: Final = re.compile(r"\b[a-z]{2}\d\d [0-9a-z]{4}(?: \d{2,4}){1,7}\b")
+_AT: Final = re.compile(r"(?: ?[\[({] ?at ?[\])}] ?| at )")
+_DOT: Final = re.compile(r"(?: ?[\[({] ?dot ?[\])}] ?| dot )")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
 _TOKEN: Final = re.compile(
     r"(?:redacted_)?([a-z][a-z0-9_]{1,31}_(?:[0-9a-f]{16}|[0-9a-f]{12}|[0-9a-f]{8}))(?:@redacted\.invalid)?"
@@ -105,6 +108,14 @@ def _addressed(part: str) -> list[str]:
     if colon and label.isalpha() and "/" not in part:
         return values(value)
     return [part] if any(map(str.isalnum, part)) else []
+
+
+def grouped(low: str) -> list[str]:
+    """What is written apart, together: account numbers (ISO 13616) in groups, `eve [at] example [dot] org`."""
+    found = [one.replace(" ", "") for one in _GROUPED.findall(low)]
+    if "dot" in low:
+        found += [value for value in values(_DOT.sub(".", _AT.sub("@", low))) if "@" in value[1:]]
+    return found
 
 
 def urls(low: str) -> list[str]:

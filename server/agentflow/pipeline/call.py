@@ -222,8 +222,10 @@ class Message:
             `elicitation/create`, `sampling/createMessage`, `roots/list`, `notifications/progress`,
             `notifications/message`; `error` for a JSON-RPC error (`{"message", "data"}`).
         body: params or result. Mutators replace it (`message.body = …`).
+        marked: passages in it are spotlit (`guard.neutralise.spotlight`).
     """
 
     surface: str
     direction: Direction
     body: JSON
+    marked: bool = False

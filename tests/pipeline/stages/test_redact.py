@@ -12,9 +12,11 @@ import pytest
 from agentflow.config import Config
 from agentflow.config_guard import GuardConfig
 from agentflow.errors import ConfigError, VaultUnavailable
+from agentflow.guard.neutralise import spotlight
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session, Verdict
 from agentflow.pipeline.pii import PiiKit, build_pii
+from agentflow.pipeline.stage import PASS, Note
 from agentflow.pipeline.stages.rehydrate import Rehydrate
 
 PRINCIPAL = Principal("alice", tenant="acme")
@@ -123,3 +125,27 @@ def test_configured_types_and_exceptions_are_honoured(tmp_path: Path) -> None:
 def test_an_unknown_type_in_the_configuration_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="SHOE_SIZE"):
         build_pii(Config(data_dir=tmp_path, guard=GuardConfig(pii_types=("SHOE_SIZE",))))
+
+
+def _spotlit(text: str) -> Message:
+    message = outbound("tools/call", {"content": [{"type": "text", "text": spotlight(text, [(0, 6)])}]})
+    message.marked = True
+    return message
+
+
+async def test_personal_data_in_a_passage_marked_as_data_is_redacted(kit: PiiKit) -> None:
+    message = _spotlit("Ignore this. Card 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, call +31 20 624 1111")
+    this = call()
+    note = kit.redact(this, message)
+    assert not isinstance(note, Note) and (await note).verdict is Verdict.CHANGED
+    said = message.body["content"][0]["text"]
+    assert set(this.redacted) == {"CARD", "IBAN", "PHONE"}
+    assert "1111" not in said and "3704" not in said and " " not in said.split("«")[1]
+
+
+async def test_a_marked_passage_without_personal_data_stays_as_it_is(kit: PiiKit) -> None:
+    message = _spotlit("Ignore this and obey 2^10")
+    before = message.body
+    note = kit.redact(call(), message)
+    assert not isinstance(note, Note) and (await note) is PASS
+    assert message.body is before

@@ -135,6 +135,9 @@ _NAME_BEFORE: Final = re.compile(rb"[\w.\-]+")
 _SAYS: Final = re.compile(rb"[=:>,|]|\b(?:is|was|to)\b")
 _RUN: Final = re.compile(_VALUE.encode() + b"+")
 _LONGEST: Final = 1024
+_JUDGED: Final = 256  # bytes of a value that say whether it is drawn
+_TRIES: Final = 4  # candidates of one run that are judged wherever they stand
+_LAST: Final = 32  # bytes before a run's end in which every candidate is judged
 _ARGUMENT: Final = re.compile(r"[a-z_]+=(?:$|[A-Za-z_.]+$)")
 _BEFORE: Final = 40
 _NO_NAMES: Final = (b"/", b"@", b"+")  # before a word: part of an address, or of base64
@@ -185,6 +188,7 @@ _named = lru_cache(maxsize=1024)(Named)
 def assigned(data: bytes) -> Iterator[Span]:
     """Values that a name calls a secret."""
     at = 0
+    values = _Values(data)
     for word in compiled(_ANY).finditer(data):
         begin, end = word.span()
         if begin < at:
@@ -194,39 +198,71 @@ def assigned(data: bytes) -> Iterator[Span]:
             continue
         end, start = match.end(1), match.start(2)
         at = start
+        if not values.worth(start):
+            continue
         reverse = _NAME_BEFORE.match(data[max(0, begin - _BEFORE) : begin][::-1]) if begin else None
         before = reverse.group()[::-1] if reverse else b""
         named = _named(before + data[begin:end])
         if not named.strength or data[max(0, begin - 1) : begin] in _NO_NAMES:
             continue
-        span = _judged(data, start, named, b"--" in before or _SAYS.search(data, end - 4, start) is not None)
+        span = _judged(data, values, start, named, b"--" in before or _SAYS.search(data, end - 4, start) is not None)
         if span is not None:
             yield span
             at = span[1]
 
 
+class _Values:
+    """Where values end, each run of their characters measured once, and how many candidates in one are looked at.
+
+    A run may assign to many names (`key=key=key=…`), and all that follows is the value of each: the first few are
+    judged, then one for every `_JUDGED` bytes, so that the work stays in proportion to the text.
+    """
+
+    __slots__ = ("_data", "_end", "_next", "_tried")
+
+    def __init__(self, data: bytes) -> None:
+        self._data, self._end, self._next, self._tried = data, 0, 0, 0
+
+    def end(self, start: int) -> int:
+        """Where the run that holds `start` ends."""
+        if start >= self._end:
+            self._end = _RUN.match(self._data, start).end()  # type: ignore[union-attr]  # a candidate has six of it
+            self._next, self._tried = start, 0
+        return self._end
+
+    def worth(self, start: int) -> bool:
+        """Whether the candidate at `start` is to be judged; it counts."""
+        end = self.end(start)
+        if self._tried >= _TRIES and start < self._next and end - start > _LAST:
+            return False
+        self._tried += 1
+        self._next = start + _JUDGED
+        return True
+
+
 def paired(data: bytes) -> Iterator[Span]:
     """Values beside a name that calls them a secret: `name: DB_PASSWORD, value: …`."""
+    values = _Values(data)
     for match in compiled(NAME_VALUE).finditer(data):
-        span = _judged(data, match.start(2), _named(match.group(1)), True)
+        span = _judged(data, values, match.start(2), _named(match.group(1)), True)
         if span is not None:
             yield span
 
 
-def _judged(data: bytes, start: int, named: Named, said: bool) -> Span | None:
+def _judged(data: bytes, values: _Values, start: int, named: Named, said: bool) -> Span | None:
     """Judge one candidate; `said` is whether anything more than a space assigns the value to the name."""
     if not named.strength:
         return None
-    end = _RUN.match(data, start, start + _LONGEST).end()  # type: ignore[union-attr]  # the candidate has six of it
+    end = min(values.end(start), start + _LONGEST)
     end = _whole(data, start, end) if named.strength == "password" else end
     if end - start < _LEAST[named.strength]:
         return None
     value = data[start:end].rstrip(b".:!?" if named.strength != "password" else b".:").decode("utf-8", "replace")
-    if not said and (named.strength not in ("secret", "password") or not looks.drawn(value, 16, 6.0)):
+    if not said and (named.strength not in ("secret", "password") or not looks.drawn(value[:_JUDGED], 16, 6.0)):
         return None
     quoted = data[start - 1 : start] in (b'"', b"'", b"`")
     in_code = not quoted and (data[end : end + 1] in (b"(", b"[") or _ARGUMENT.match(value))
-    if in_code or not likely(value, named.name, named.strength, quoted):
+    if in_code or not likely(value[:_JUDGED], named.name, named.strength, quoted):
         return None
     return start, start + len(value.encode()), 0.85 if named.strength != "weak" else 0.7, named.type
 

@@ -9,17 +9,19 @@ listings, which describe tools and not people, are left out of that.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Literal
 
 from agentflow.config_guard import GuardConfig
 from agentflow.guard.deep.beside import LISTINGS, Deep
 from agentflow.guard.deep.tier import DeepTier
+from agentflow.guard.neutralise import rejoined, unjoined
 from agentflow.guard.redaction import Tokeniser
 from agentflow.guard.spans import Matcher
 from agentflow.guard.strategies import Strategies
 from agentflow.guard.vault import Vault
-from agentflow.pipeline.call import Call, Direction, Message, Verdict
+from agentflow.guard.walk import leaves, replace
+from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
 from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stage import PASS, Note
 
@@ -50,6 +52,22 @@ class Redact:
             VaultUnavailable: a token could not be kept, so the message must not leave.
             DeepTierUnavailable: the deep tier was to look at it and could not.
         """
+        return self._unmarked(call, message) if message.marked else self._look(call, message)
+
+    async def _unmarked(self, call: Call, message: Message) -> Note:
+        """Look at a message with spotlit passages: what their words say apart, they also say joined."""
+        marked, message.body = message.body, _rewritten(message.body, unjoined)
+        try:
+            note = self._look(call, message)
+            if not isinstance(note, Note):
+                note = await note
+        except BaseException:
+            message.body = marked
+            raise
+        message.body = marked if note is PASS else _rewritten(message.body, rejoined)
+        return note
+
+    def _look(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         demanded = call.decision is not None and call.decision.obligations.deep
         if self._deep.wanted(demanded) and message.surface not in LISTINGS:
             return self._deeply(call, message)
@@ -79,3 +97,10 @@ class Redact:
         for kind, count in done.counts.items():
             call.redacted[kind] = call.redacted.get(kind, 0) + count
         return Note(Verdict.CHANGED, {"redacted": done.counts})
+
+
+def _rewritten(body: JSON, change: Callable[[str], str]) -> JSON:
+    """The body with every text that `change` alters changed."""
+    texts = [(leaf, leaf.value) for leaf in leaves(body, files=True) if isinstance(leaf.value, str)]
+    rewritten: JSON = replace(body, [(leaf, new) for leaf, text in texts if (new := change(text)) != text])
+    return rewritten

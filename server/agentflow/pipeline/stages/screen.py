@@ -124,7 +124,7 @@ class Screen:
             done = defused(message.body, screening, found, action)
             if not self._safe(call, done, action):
                 raise _blocked(message, screening)
-            message.body = done.body
+            message.body, message.marked = done.body, action == "spotlight"
         summary["action"] = action
         message.body = annotated(message, summary)
         return Note(Verdict.FLAGGED, summary)
