@@ -10,6 +10,7 @@ obligations := {
 	"max_result_bytes": max_result_bytes,
 	"cache_ttl": cache_ttl,
 	"deep": deep,
+	"injection": injection,
 }
 
 # Real values for PII tokens go to trusted servers, and where a rule says so. The gateway's own tools never

@@ -1,7 +1,7 @@
 """The audit record of one call: everything an administrator may ask about later, and nothing clear.
 
-Of the arguments only the labelled form appears, cut to a bound; where there is none, a keyed hash under a key of this
-process. Session ids and names that no catalogue entry stands behind are hashed too: whoever typed them may have typed
+Of the arguments only the labelled form appears, cut to a bound; where there is none, or policy demands the deep tier
+and the label was made without it, a keyed hash under a key of this process. Session ids and names that no catalogue entry stands behind are hashed too: whoever typed them may have typed
 a person's data.
 """
 
@@ -125,7 +125,7 @@ def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
     """A URI is shown as labelled, a name only when it is a catalogue's."""
     uri = call.params.get("uri")
     if uri is not None:
-        labelled = call.labelled.get("uri") if call.labelled is not None else None
+        labelled = call.labelled.get("uri") if call.labelled is not None and not _undeep(call) else None
         record["name"] = labelled if isinstance(labelled, str) else _keyed(str(uri).encode())
     elif call.name:
         # What completes a resource template was typed by the client; the template itself was not.
@@ -136,8 +136,13 @@ def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
             record["target"] = call.target
 
 
+def _undeep(call: Call) -> bool:
+    """Whether policy wants names out of this call, and the label, which is made before policy is asked, may hold some."""
+    return call.decision is not None and call.decision.obligations.deep and not call.labelled_deep
+
+
 def _arguments(call: Call) -> JSON:
-    if call.labelled is None:
+    if call.labelled is None or _undeep(call):
         return {"hash": _keyed(_canonical(call.params))}
     shown = {name: value for name, value in call.labelled.items() if name not in _NOT_SHOWN}
     if isinstance(responses := shown.get("inputResponses"), dict):  # keyed by ids, which no stage looks into either
@@ -169,6 +174,8 @@ def _decision(decision: Decision | None) -> JSON | None:
     for name, value, usual in (
         ("max_result_bytes", owed.max_result_bytes, None),
         ("cache_ttl", owed.cache_ttl, 0),
+        ("deep", owed.deep, False),
+        ("injection", owed.injection, None),
     ):
         if value != usual:
             obligations[name] = value

@@ -118,7 +118,8 @@ def _writing(target: str) -> Iterator[IO[bytes]]:
     path = Path(target)
     draft = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with draft.open("wb") as out:
+        # Rows hold what was scanned: they are for the one who scans.
+        with open(draft, "wb", opener=lambda name, flags: os.open(name, flags | os.O_EXCL, 0o600)) as out:
             yield out
         draft.replace(path)
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from agentflow.audit import record
 from agentflow.audit.log import AuditLog
@@ -101,10 +101,10 @@ def assemble(
         sessions, conversations = _conversations(config, previous, fresh)
         approvals = previous.approvals if previous else Approvals()
         quarantine = previous.quarantine if previous else Quarantine()
-        second = _second(config, previous, fresh)
+        second = _second(config, pii, previous, fresh)
         decide = Decide(engine, facts_of)
         cache = Cache()
-        mask = lru_cache(maxsize=1024)(pii.matcher.mask)
+        mask = lru_cache(maxsize=1024)(lambda tenant, text: pii.matcher.for_tenant(tenant).mask(text))
         validate, screen = Validate(), Screen(config.guard, quarantine, second)
         validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
         tracing = conversations if config.guard.taint.trace else None
@@ -124,7 +124,7 @@ def assemble(
         ]
         pipeline = Pipeline(
             ordered(stages, config.pipeline.order),
-            lambda call: log.append(record.of(call, call.events, mask)),
+            lambda call: log.append(record.of(call, call.events, partial(mask, call.principal.tenant))),
             config.pipeline.stages,
             cache,
             log.ready,
@@ -154,10 +154,10 @@ def _pii(config: Config, previous: Parts | None, fresh: list[_Closable]) -> PiiK
     return pii
 
 
-def _second(config: Config, previous: Parts | None, fresh: list[_Closable]) -> SecondOpinion:
+def _second(config: Config, pii: PiiKit, previous: Parts | None, fresh: list[_Closable]) -> SecondOpinion:
     if previous and previous.config.guard == config.guard:
         return previous.second
-    second = SecondOpinion(config.guard)
+    second = SecondOpinion(config.guard, pii.matcher)
     fresh.append(second)
     return second
 

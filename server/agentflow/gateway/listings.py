@@ -22,10 +22,15 @@ FRESH = 30.0
 
 
 class Listings:
-    """Pages of at most `size` entries; `_REMEMBERED` of them are kept."""
+    """Pages of at most `size` entries; `_REMEMBERED` of them are kept.
 
-    def __init__(self, size: int) -> None:
+    Args:
+        per_session: whether a page is one session's alone, because the tokens in it mean nothing to another.
+    """
+
+    def __init__(self, size: int, per_session: bool = False) -> None:
         self._size = size
+        self._per_session = per_session
         self._ready: OrderedDict[tuple[Any, ...], tuple[float, JSON]] = OrderedDict()
 
     async def page(
@@ -43,7 +48,8 @@ class Listings:
         cursor = call.params.get("cursor")
         entries: Mapping[str, Entry] = getattr(catalogue, _KEYS[key])
         taint = frozenset(call.session.taint)
-        remembered = (key, cursor, catalogue.revision, pipeline.revision, call.principal, taint, shown is None)
+        session = call.session.id if self._per_session else ""
+        remembered = (key, cursor, catalogue.revision, pipeline.revision, call.principal, session, taint, shown is None)
         ready = self._recall(remembered)
 
         async def cut(_: Call) -> JSON:

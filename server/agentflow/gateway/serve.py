@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agentflow.config import Config, is_loopback
+from agentflow.config_guard import GuardConfig
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
-from agentflow.guard.pii.matcher import PiiMatcher
-from agentflow.guard.secrets.matcher import SecretMatcher
-from agentflow.guard.sensitive import SensitiveMatcher
+from agentflow.pipeline.pii import build_matcher
 
 if TYPE_CHECKING:
     import uvicorn
@@ -206,21 +205,26 @@ _ADDRESSES = frozenset({"IP", "MAC"})
 
 class _Masked(logging.Formatter):
     """Log lines without what redaction takes out of messages, tracebacks included; network addresses stay: operators
-    need them. It looks with the automata that the redaction of personal data compiles anyway.
+    need them. A line is nobody's in particular, so what any tenant calls personal is taken out of all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, guard: GuardConfig) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
-        self._matcher = SensitiveMatcher(PiiMatcher(), SecretMatcher())
+        matcher = build_matcher(guard.model_copy(update={"pii_types": (), "pii_allow": ()}))
+        own = {tenant: matcher.for_tenant(tenant) for tenant in guard.tenants}
+        self._matchers = (matcher, *(each for each in own.values() if each is not matcher))
 
     def format(self, record: logging.LogRecord) -> str:
-        return self._matcher.mask(super().format(record), keep=_ADDRESSES)
+        line = super().format(record)
+        for matcher in self._matchers:
+            line = matcher.mask(line, keep=_ADDRESSES)
+        return line
 
 
 def _logging(config: Config) -> None:
     """Log to stderr only: stdout belongs to the protocol on stdio."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Masked())
+    handler.setFormatter(_Masked(config.guard))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

@@ -193,6 +193,7 @@ class Call:
     origin: Origin | None = None
     excused: bool = False
     labelled: JSON | None = None
+    labelled_deep: bool = False  # … with the deep tier's types, too
     pii: Pii = field(default_factory=Pii)
     findings: list[Finding] = field(default_factory=list)
     injection_score: float = 0.0

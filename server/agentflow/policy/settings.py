@@ -44,6 +44,7 @@ class Rule(Section):
     max_result_bytes: Annotated[int, Field(gt=0)] | None = None
     cache_ttl: Annotated[float, Field(ge=0)] | None = None
     deep: bool | None = None
+    injection: Literal["annotate", "spotlight", "cut", "quarantine", "block"] | None = None
 
 
 class Destructive(Section):

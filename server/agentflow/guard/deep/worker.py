@@ -58,8 +58,10 @@ def _answer(kind: bytes, body: bytes, state: dict[str, Any]) -> tuple[bytes, byt
     except EngineMissing as error:
         return b"E", str(error).encode("utf-8", "replace")
     except Exception as error:
-        traceback.print_exc(limit=20)
-        # Not the error's text: it may hold what was analysed.
+        # Neither here nor there the error's text: it may hold what was analysed.
+        for frame in traceback.extract_tb(error.__traceback__, limit=20):
+            print(f"  {frame.filename}:{frame.lineno} in {frame.name}", file=sys.stderr)
+        print(type(error).__name__, file=sys.stderr, flush=True)
         return b"E", f"{type(error).__name__} in the deep tier".encode()
 
 

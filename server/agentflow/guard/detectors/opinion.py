@@ -17,15 +17,23 @@ from agentflow.config_guard import GuardConfig
 from agentflow.guard.detectors.port import Judgement, Spec
 from agentflow.guard.detectors.process import HeavyDetectors
 from agentflow.guard.injection import Screening, shortened
+from agentflow.guard.spans import Matcher
 from agentflow.pipeline.call import Finding
 
 RULE: Final = "second-opinion"
+_REMOTE: Final = frozenset({"lakera", "llm_judge"})  # services: what they are asked leaves this machine
 
 
 class SecondOpinion:
-    """The heavy detectors of a configuration. `close()` ends their process."""
+    """The heavy detectors of a configuration. `close()` ends their process.
 
-    def __init__(self, config: GuardConfig) -> None:
+    Where one of them is a service, all are asked about text without personal data and secrets.
+
+    Args:
+        matcher: finds those; needed with a service.
+    """
+
+    def __init__(self, config: GuardConfig, matcher: Matcher | None = None) -> None:
         settings = config.injection
         self._from = settings.doubtful_from
         self._flag = config.flag_threshold
@@ -34,22 +42,27 @@ class SecondOpinion:
             Spec(one.kind, {**one.options, **{name: key.get_secret_value() for name, key in one.credentials.items()}})
             for one in settings.detectors
         ]
+        remote = any(one.kind in _REMOTE for one in settings.detectors)
+        if remote and matcher is None:
+            raise ValueError("a service is told nothing that no matcher has looked at")
+        self._matcher = matcher if remote else None
         self._detectors = HeavyDetectors(specs, settings.timeout, settings.queue) if specs else None
 
     def wanted(self, screening: Screening) -> bool:
         """Whether this message is worth asking about."""
         return self._detectors is not None and screening.doubt >= self._from and screening.overt < self._sure
 
-    async def of(self, screening: Screening, texts: Mapping[str, str]) -> Screening:
+    async def of(self, screening: Screening, texts: Mapping[str, str], tenant: str = "") -> Screening:
         """Return the screening with the detectors' opinion in it.
 
         Args:
             texts: what was screened, by path.
+            tenant: whose they are.
 
         Raises:
             StageFailed: no opinion could be had.
         """
-        told, whole = _told(texts)
+        told, whole = _told(texts, self._matcher.for_tenant(tenant) if self._matcher else None)
         if self._detectors is None or not whole:
             return screening
         (judgement,) = await self._detectors.judge([whole])
@@ -57,7 +70,7 @@ class SecondOpinion:
 
     def now(self, screening: Screening, texts: Mapping[str, str]) -> Screening:
         """As `of`, for callers without an event loop."""
-        told, whole = _told(texts)
+        told, whole = _told(texts, self._matcher)
         if self._detectors is None or not whole:
             return screening
         (judgement,) = self._detectors.judge_now([whole])
@@ -77,10 +90,16 @@ class SecondOpinion:
         return replace(screening, score=max(score, screening.overt), findings=found)
 
 
-def _told(texts: Mapping[str, str]) -> tuple[list[tuple[str, str]], str]:
-    """The texts that say something, and all of them as one."""
+def _told(texts: Mapping[str, str], matcher: Matcher | None) -> tuple[list[tuple[str, str]], str]:
+    """The texts that say something, and all of them as one: without what `matcher` finds in them, as long as before."""
     told = [(path, text) for path, text in texts.items() if " " in text]
-    return told, "\n".join(text for _, text in told)
+    return told, "\n".join(text if matcher is None else _filled(text, matcher) for _, text in told)
+
+
+def _filled(text: str, matcher: Matcher) -> str:
+    for match in matcher.find(text):
+        text = f"{text[: match.start]}{'x' * (match.end - match.start)}{text[match.end :]}"
+    return text
 
 
 def _finding(judgement: Judgement, score: float, told: Sequence[tuple[str, str]]) -> Finding:

@@ -64,6 +64,7 @@ class Label:
         redaction = tokeniser.redact(call.principal.tenant, message.body, numbers=False, scope=scope)
         if call.labelled is None and message.surface == call.surface:
             call.labelled = redaction.body
+            call.labelled_deep = tokeniser is not self._tokeniser
         if not message.body:
             return SKIPPED
         pii = call.pii

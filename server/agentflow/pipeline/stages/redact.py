@@ -17,6 +17,7 @@ from agentflow.guard.deep.beside import LISTINGS, Deep
 from agentflow.guard.deep.tier import DeepTier
 from agentflow.guard.neutralise import rejoined, unjoined
 from agentflow.guard.redaction import Tokeniser
+from agentflow.guard.secrets import TYPES
 from agentflow.guard.spans import Matcher
 from agentflow.guard.strategies import Strategies
 from agentflow.guard.vault import Vault
@@ -77,15 +78,14 @@ class Redact:
         return self._redacted(call, message, tokeniser)
 
     async def _deeply(self, call: Call, message: Message) -> Note:
-        types = call.decision.obligations.redact if call.decision is not None else ()
-        matcher = await self._deep.matcher(message.body, types)
+        matcher = await self._deep.matcher(message.body, _types(call, message))
         tokeniser = (self._recording if message.surface == RECORDED else self._tokeniser).seeing(matcher)
         if self._vault.blocking:
             return await asyncio.to_thread(self._redacted, call, message, tokeniser)
         return self._redacted(call, message, tokeniser)
 
     def _redacted(self, call: Call, message: Message, tokeniser: Tokeniser) -> Note:
-        types = call.decision.obligations.redact if call.decision is not None else _EVERYTHING
+        types = _types(call, message)
         schema: Any = None
         if call.definition and "structuredContent" in message.body:
             schema = call.definition.get("outputSchema")
@@ -97,6 +97,13 @@ class Redact:
         for kind, count in done.counts.items():
             call.redacted[kind] = call.redacted.get(kind, 0) + count
         return Note(Verdict.CHANGED, {"redacted": done.counts})
+
+
+def _types(call: Call, message: Message) -> tuple[str, ...]:
+    """What is taken out: all of it from what is recorded; from answers what policy names, and secrets whatever it names."""
+    if message.surface == RECORDED or call.decision is None or "*" in call.decision.obligations.redact:
+        return _EVERYTHING
+    return (*call.decision.obligations.redact, *TYPES)
 
 
 def _rewritten(body: JSON, change: Callable[[str], str]) -> JSON:

@@ -97,7 +97,8 @@ class Screen:
 
     async def _reviewed(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
         assert self._second is not None
-        return self._judged(call, message, await self._second.of(screening, found), found)
+        reviewed = await self._second.of(screening, found, call.principal.tenant)
+        return self._judged(call, message, reviewed, found)
 
     def _judged(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
         if screening.score < self._thresholds.flag:
