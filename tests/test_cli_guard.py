@@ -170,3 +170,10 @@ def test_a_measurement_names_a_row_without_a_label(capsys: pytest.CaptureFixture
     code, _, err = run(capsys, "eval", str(source))
     assert code == 1
     assert "row 1" in err
+
+
+def test_the_file_of_a_scan_is_its_owners_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.touch(mode=0o644)
+    assert run(capsys, "scan", "--jsonl", str(rows(tmp_path / "in.jsonl", {"text": ATTACK})), "--out", str(out))[0] == 0
+    assert out.stat().st_mode & 0o777 == 0o600

@@ -1,8 +1,8 @@
 """The audit record of one call: everything an administrator may ask about later, and nothing clear.
 
 Of the arguments only the labelled form appears, cut to a bound; where there is none, or policy demands the deep tier
-and the label was made without it, a keyed hash under a key of this process. Session ids and names that no catalogue entry stands behind are hashed too: whoever typed them may have typed
-a person's data.
+and the label was made without it, a keyed hash under a key of this process. Session ids and names that no catalogue
+entry stands behind are hashed too: whoever typed them may have typed a person's data.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _say_what_was_called(record: JSON, call: Call, known: bool) -> None:
 
 
 def _undeep(call: Call) -> bool:
-    """Whether policy wants names out of this call, and the label, which is made before policy is asked, may hold some."""
+    """Whether policy wants names out of this call and its label, made before policy was asked, may hold some."""
     return call.decision is not None and call.decision.obligations.deep and not call.labelled_deep
 
 

@@ -72,7 +72,7 @@ class Gateway:
         self._quarantine = parts.quarantine
         setting = parts.config.pipeline.stages.get("decide")
         self._hiding = setting is None or setting.mode == "enforce"
-        self.listings = Listings(config.page_size, config.guard.vault.scope == "session")
+        self.listings = Listings(config.page_size, self._scope == "session")
         self.search = SearchTools(config.search_threshold)
 
     @property

@@ -83,7 +83,7 @@ class Scanner:
             raise
         self._thresholds = Thresholds.of(guard)
         self._content, self._descriptions = detectors(guard)
-        self._second = SecondOpinion(guard)
+        self._second = SecondOpinion(guard, self._pii.matcher)
         self._decision = Decision(True, obligations=Obligations(deep=deep))
         self._deep = Deep(self._pii.matcher, self._pii.deep, guard) if deep else None
 

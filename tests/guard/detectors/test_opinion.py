@@ -12,9 +12,12 @@ from agentflow.config import Config
 from agentflow.config_guard import DetectorConfig, GuardConfig, InjectionConfig
 from agentflow.errors import ContentBlocked, StageFailed
 from agentflow.guard.detectors.opinion import SecondOpinion
+from agentflow.guard.detectors.port import Judgement
+from agentflow.guard.detectors.process import HeavyDetectors
 from agentflow.guard.injection import Screening
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Direction, Message, Session, UpstreamFacts, Verdict
+from agentflow.pipeline.pii import build_matcher
 from agentflow.pipeline.scan import Scanner
 from agentflow.pipeline.stage import Note
 from agentflow.pipeline.stages.screen import Screen
@@ -64,6 +67,12 @@ async def test_without_detectors_nothing_is_asked() -> None:
     assert not SecondOpinion(GuardConfig()).wanted(Screening(doubt=0.7))
 
 
+def test_text_about_attacks_is_not_asked_about(opened: Any) -> None:
+    _, second = opened(0.99)
+    assert second.wanted(Screening(score=0.3, overt=0.3, doubt=0.3))
+    assert not second.wanted(Screening(score=0.3, overt=0.3, doubt=0.9))
+
+
 async def test_a_sure_detector_flags_what_the_stage_let_pass(opened: Any) -> None:
     config, second = opened(0.99, word="parcel")
     call, message = arriving()
@@ -110,3 +119,25 @@ async def test_the_scanner_asks_as_the_gateway_does(opened: Any) -> None:
     assert row["injection"]["verdict"] == "flag"
     assert row["injection"]["findings"][0]["model"] == "second-opinion"
     assert score == row["injection"]["score"]
+
+
+@pytest.mark.parametrize("kind", ["lakera", "llm_judge"])
+async def test_a_service_is_told_neither_personal_data_nor_secrets(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = GuardConfig(
+        injection=InjectionConfig(detectors=(DetectorConfig(kind=kind),)),
+        tenants={"acme": {"deny": {"PROJECT": ["Bluebird"]}}},
+    )
+    asked: list[str] = []
+    text = "Mail bob@example.com of Bluebird the key ghp_16C7e42F292c6912E7710c838347Ae178B4a at noon."
+
+    async def judge(_: Any, texts: list[str]) -> list[Judgement]:
+        asked.extend(texts)
+        return [Judgement(0.9, texts[0].index("noon"), len(texts[0]))]
+
+    monkeypatch.setattr(HeavyDetectors, "judge", judge)
+    second = SecondOpinion(config, build_matcher(config))
+    (finding,) = (await second.of(Screening(doubt=0.3), {"/a": text}, "acme")).findings
+    second.close()
+    (told,) = asked
+    assert len(told) == len(text) and text[finding.start : finding.end] == "noon."
+    assert not any(word in told for word in ("bob", "Bluebird", "ghp_")) and "at noon." in told

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agentflow.audit import record
 from agentflow.config import Config
 from agentflow.config_guard import DeepConfig, GuardConfig
 from agentflow.errors import DeepTierUnavailable
@@ -109,3 +110,19 @@ async def test_nothing_leaves_when_the_deep_tier_cannot_look(by_policy: PiiKit) 
     with pytest.raises(DeepTierUnavailable):
         await run(by_policy.redact, call(deep=True), message)
     assert message.body is BODY
+
+
+async def test_arguments_labelled_before_policy_demanded_the_deep_tier_are_not_recorded(by_policy: PiiKit) -> None:
+    running = call(deep=True)
+    running.params = {"name": "t", "arguments": {"who": NAME}, "uri": f"crm://{NAME}"}
+    await run(by_policy.label, running, Message("tools/call", Direction.INBOUND, running.params))
+    kept = record.of(running)
+    assert NAME not in str(kept) and kept["arguments"].keys() == {"hash"}
+    assert kept["decision"]["obligations"]["deep"] is True
+
+
+async def test_arguments_labelled_by_the_deep_tier_are_recorded_as_labelled(always: PiiKit) -> None:
+    running = call(deep=True)
+    running.params = {"name": "t", "arguments": {"customer_name": NAME}}
+    await run(always.label, running, Message("tools/call", Direction.INBOUND, running.params))
+    assert record.of(running)["arguments"]["arguments"]["customer_name"].startswith("<PERSON_")

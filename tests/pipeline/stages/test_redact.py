@@ -149,3 +149,20 @@ async def test_a_marked_passage_without_personal_data_stays_as_it_is(kit: PiiKit
     note = kit.redact(call(), message)
     assert not isinstance(note, Note) and (await note) is PASS
     assert message.body is before
+
+
+SECRETS = "card 4111 1111 1111 1111, key ghp_16C7e42F292c6912E7710c838347Ae178B4a"
+
+
+def test_what_is_recorded_is_redacted_whatever_policy_names(kit: PiiKit) -> None:
+    narrowed = call(decision=Decision(True, obligations=Obligations(redact=("EMAIL",))))
+    recorded = outbound("record", {"question": SECRETS})
+    kit.redact(narrowed, recorded)
+    assert "4111" not in str(recorded.body) and "ghp_" not in str(recorded.body)
+
+
+def test_secrets_are_redacted_whatever_policy_names(kit: PiiKit) -> None:
+    for types in (("EMAIL",), ()):
+        answer = outbound("tools/call", {"content": [{"type": "text", "text": SECRETS}]})
+        kit.redact(call(decision=Decision(True, obligations=Obligations(redact=types))), answer)
+        assert "4111 1111 1111 1111" in str(answer.body) and "ghp_" not in str(answer.body)

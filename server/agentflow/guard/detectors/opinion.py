@@ -49,8 +49,14 @@ class SecondOpinion:
         self._detectors = HeavyDetectors(specs, settings.timeout, settings.queue) if specs else None
 
     def wanted(self, screening: Screening) -> bool:
-        """Whether this message is worth asking about."""
-        return self._detectors is not None and screening.doubt >= self._from and screening.overt < self._sure
+        """Whether this message is worth asking about. Text about attacks is not: it sounds like one to every model."""
+        discussed = screening.doubt >= self._flag > screening.score
+        return (
+            self._detectors is not None
+            and screening.doubt >= self._from
+            and screening.overt < self._sure
+            and not discussed
+        )
 
     async def of(self, screening: Screening, texts: Mapping[str, str], tenant: str = "") -> Screening:
         """Return the screening with the detectors' opinion in it.

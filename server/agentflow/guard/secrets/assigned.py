@@ -136,8 +136,7 @@ _SAYS: Final = re.compile(rb"[=:>,|]|\b(?:is|was|to)\b")
 _RUN: Final = re.compile(_VALUE.encode() + b"+")
 _LONGEST: Final = 1024
 _JUDGED: Final = 256  # bytes of a value that say whether it is drawn
-_TRIES: Final = 2  # candidates of one run that are judged wherever they stand; one more at its end
-_LAST: Final = 32  # bytes that a run's end is long
+_TRIES: Final = 2  # candidates of one run that are judged wherever they stand
 _ARGUMENT: Final = re.compile(r"[a-z_]+=(?:$|[A-Za-z_.]+$)")
 _BEFORE: Final = 40
 _NO_NAMES: Final = (b"/", b"@", b"+")  # before a word: part of an address, or of base64
@@ -215,7 +214,7 @@ class _Values:
     """Where values end, each run of their characters measured once, and how many candidates in one are looked at.
 
     A run may assign to many names (`key=key=key=…`), and all that follows is the value of each: the first few are
-    judged, then one for every `_JUDGED` bytes and one at the end, so that the work stays in proportion to the text.
+    judged, then one for every `_JUDGED` bytes, so that the work stays in proportion to the text.
     """
 
     __slots__ = ("_data", "_end", "_next", "_tried")
@@ -232,8 +231,8 @@ class _Values:
 
     def worth(self, start: int) -> bool:
         """Whether the candidate at `start` is to be judged; it counts."""
-        end = self.end(start)
-        if start < self._next and self._tried >= (_TRIES if end - start > _LAST else _TRIES + 1):
+        self.end(start)
+        if start < self._next and self._tried >= _TRIES:
             return False
         self._tried += 1
         self._next = start + _JUDGED

@@ -100,7 +100,7 @@ class Redact:
 
 
 def _types(call: Call, message: Message) -> tuple[str, ...]:
-    """What is taken out: all of it from what is recorded; from answers what policy names, and secrets whatever it names."""
+    """What is taken out: everything of what is recorded; of an answer what policy names, and always secrets."""
     if message.surface == RECORDED or call.decision is None or "*" in call.decision.obligations.redact:
         return _EVERYTHING
     return (*call.decision.obligations.redact, *TYPES)
