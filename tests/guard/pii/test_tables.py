@@ -170,6 +170,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("unit", [*WORDS, *HOSTILE])
 def test_the_work_of_every_rule_grows_linearly(unit: str) -> None:
+    EVERYTHING.find(unit * 320)  # what is compiled at first use is not the text's work
     assert work(unit * 320) <= 5 * work(unit * 80) + 400
 
 

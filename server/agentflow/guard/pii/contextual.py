@@ -121,6 +121,7 @@ class Contextual:
             for head, start, end in cells(data, lambda head: bool(self._under(head))):
                 yield from _values(data, start, end, self._under(head), False)
         following = dict.fromkeys(_COUNTS, -1)
+        listed = -1  # how far the last list was read
         for match in self._words.finditer(data):
             start, end = match.span()
             entry = self._entry(data[start:end])
@@ -136,6 +137,10 @@ class Contextual:
                 continue
             begin, limit, labelled, many = _region(data, end)
             rules = entry.every if labelled else entry.words
+            if many and begin < listed:  # lists in lists: each value is read once or twice, not by every word before it
+                limit, many = min(limit, begin + _REACH), False
+            elif many:
+                listed = limit
             if limit - begin >= 4 and rules:
                 yield from _values(data, begin, limit, rules, many)
 
