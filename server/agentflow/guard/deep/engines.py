@@ -83,9 +83,7 @@ class OwnRecognizer(EntityRecognizer):
         ]
 
 
-def build(
-    engine: str, model: str | None, language: str, patterns: bool, recognisers: Sequence[str] = ()
-) -> Analyser:
+def build(engine: str, model: str | None, language: str, patterns: bool, recognisers: Sequence[str] = ()) -> Analyser:
     """Return the analyser of one engine.
 
     Args:
