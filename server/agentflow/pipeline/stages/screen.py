@@ -42,6 +42,7 @@ _LISTINGS: Final = {
     "resources/templates/list": "resourceTemplates",
 }
 _INSTRUCTIONS: Final = frozenset({"server/instructions", "server/discover", "initialize"})
+DEFINING: Final = _INSTRUCTIONS | _LISTINGS.keys()  # surfaces that say what servers offer
 
 
 @cache

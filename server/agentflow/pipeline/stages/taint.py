@@ -2,7 +2,8 @@
 
 Labels of a message on its way to the client: `untrusted` (text of an untrusted upstream), `private` (content of an
 upstream declared private, or a trusted upstream's content in which PII was redacted) and `injection` (the screen
-found something at the flag threshold or above, in the answer or in the arguments). It changes and refuses nothing.
+found something at the flag threshold or above, in the answer or in the arguments; a definition that is merely flagged
+taints nobody, since every conversation begins by listing them). It changes and refuses nothing.
 
 PII alone does not make the content of an untrusted, public upstream private: such an upstream gets tokens back,
 never values, and a public page with a contact address would otherwise lock every conversation that reads it.
@@ -16,6 +17,7 @@ from agentflow.config_guard import GuardConfig
 from agentflow.guard.taint import INJECTION, PRIVATE, UNTRUSTED, carries_text
 from agentflow.pipeline.call import Call, Direction, Message, Verdict
 from agentflow.pipeline.stage import PASS, Note
+from agentflow.pipeline.stages.screen import DEFINING
 
 
 class Taint:
@@ -33,7 +35,7 @@ class Taint:
         """Add this message's labels to the call and its session."""
         labels = set()
         call.clear = message.body
-        if call.injection_score >= self._flag:
+        if call.injection_score >= self._flag and call.surface not in DEFINING:
             labels.add(INJECTION)
         upstream = call.upstream
         if upstream.kind != "gateway" and carries_text(message.body):
