@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """A fourth, small set of flows: written without a look at what the rules would make of them.
 
 What it first showed, with servers labelled: 5 of 16 attacks got through (31 %), 1 of 18 honest flows was refused. The

@@ -1,4 +1,3 @@
-# ruff: noqa: E501
 """A third set of attack flows and benign flows, written blind: before its writer had read a rule of the gateway.
 
 Ordinary servers with the tool names that they have in the wild, some annotated and some not. The attack texts are
