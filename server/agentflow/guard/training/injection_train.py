@@ -3,7 +3,7 @@
 Windows of a few sizes are drawn from every document, those of attacks over the attack; a logistic model of hashed
 n-grams is fitted; then the highest-scoring window of every document joins them, and it is fitted again. Weights
 become int8, and what harmless texts of held-back sources reach, by length, becomes the calibration. Needs numpy
-and scipy (the extra `train`); the gateway never imports this.
+and scipy (the extra `guard-train`); the gateway never imports this.
 """
 
 from __future__ import annotations
