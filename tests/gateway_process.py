@@ -7,6 +7,7 @@ in the failure message when it does not come up. Nothing of the caller's `AGENTF
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -26,17 +27,30 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODERN = "2026-07-28"
+_PORTS = 1500
+_FIRST_PORT = 12_000 + _PORTS * (int("0" + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")) % 12)
+_asked = itertools.count(os.getpid())
 START_DEADLINE = 60.0  # seconds; generous, because two cores may be shared by many tests
 
 T = TypeVar("T")
 
 
 def free_port() -> int:
-    """A loopback TCP port that nothing listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback TCP port that nothing listens on, and that nothing else here will be given.
+
+    Not one that the kernel picks: it hands the same one to whoever asks next, a client's connection or the other
+    worker's gateway, before the server that it is meant for listens. Each test worker has a range of its own below the
+    kernel's.
+    """
+    for _ in range(_PORTS):
+        port = _FIRST_PORT + next(_asked) % _PORTS
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError(f"no free port from {_FIRST_PORT} to {_FIRST_PORT + _PORTS}")
 
 
 def wait_until(
