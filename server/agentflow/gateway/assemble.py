@@ -18,7 +18,7 @@ from agentflow.guard.conversations import Conversations
 from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.taint import SESSION_TTL, Sessions
-from agentflow.guard.taint_store import TaintStore
+from agentflow.guard.taint_store import ConversationStore, TaintStore
 from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline, ordered
@@ -39,6 +39,7 @@ from agentflow.policy.engine import Engine
 from agentflow.policy.settings import restricts_hosts
 
 _Closable = Engine | AuditLog | Vault | Conversations | SecondOpinion
+_OURS = "agentflow"  # the name under which the vault keeps the gateways' own key, beside those of the tenants
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
 
 
@@ -98,7 +99,7 @@ def assemble(
     try:
         log = _log(config, previous, fresh)
         pii = _pii(config, previous, fresh)
-        sessions, conversations = _conversations(config, previous, fresh)
+        sessions, conversations = _conversations(config, pii.vault, previous, fresh)
         approvals = previous.approvals if previous else Approvals()
         quarantine = previous.quarantine if previous else Quarantine()
         second = _second(config, pii, previous, fresh)
@@ -162,16 +163,26 @@ def _second(config: Config, pii: PiiKit, previous: Parts | None, fresh: list[_Cl
     return second
 
 
-def _conversations(config: Config, previous: Parts | None, fresh: list[_Closable]) -> tuple[Sessions, Conversations]:
-    if previous:
-        return previous.sessions, previous.conversations
+def _conversations(
+    config: Config, vault: Vault, previous: Parts | None, fresh: list[_Closable]
+) -> tuple[Sessions, Conversations]:
     taint = config.guard.taint
-    store = TaintStore(config.data_dir / "taint.db", SESSION_TTL)
-    conversations = Conversations(store, taint.live)
+    if previous:
+        previous.conversations.bound(taint.live, taint.carry_over, taint.after_restart)
+        return previous.sessions, previous.conversations
+    conversations = Conversations(_conversation_store(config, vault), taint.live, taint.carry_over, taint.after_restart)
     fresh.append(conversations)
-    return Sessions(
-        config.limits.max_sessions, store=store, carry_over=taint.carry_over, after_restart=taint.after_restart
-    ), conversations
+    return Sessions(config.limits.max_sessions), conversations
+
+
+def _conversation_store(config: Config, vault: Vault) -> ConversationStore:
+    """Where the vault is: gateways that share one share the other."""
+    url = config.guard.vault.url
+    if url is None:
+        return TaintStore(config.data_dir / "taint.db", SESSION_TTL)
+    from agentflow.guard.taint_postgres import PostgresTaintStore  # needs psycopg
+
+    return PostgresTaintStore(url.get_secret_value(), vault.derived_key(_OURS, b"conversations"), SESSION_TTL)
 
 
 def _auto_approved(config: Config) -> Callable[[Call], bool]:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from agentflow.errors import InvalidArguments
-from agentflow.guard.taint_store import TaintStore, key
+from agentflow.guard.taint_store import key
 from agentflow.guard.walk import leaves
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Session
@@ -36,9 +36,6 @@ class Sessions:
         max_sessions: bound over all principals; one principal may hold a quarter of it.
         ttl: seconds without a call after which a session is forgotten.
         clock: monotonic seconds.
-        store: where labels and traces outlive this process, or None.
-        carry_over: seconds in which a new client session takes over from the last one of the same principal and client.
-        after_restart: the same for sessions that a gateway held which is gone.
     """
 
     def __init__(
@@ -46,12 +43,7 @@ class Sessions:
         max_sessions: int = 10_000,
         ttl: float = SESSION_TTL,
         clock: Callable[[], float] = time.monotonic,
-        store: TaintStore | None = None,
-        carry_over: float = 0.0,
-        after_restart: float = 1800.0,
     ) -> None:
-        self._store = store
-        self._carry_over, self._after_restart = carry_over, after_restart
         self._max = max_sessions
         self._share = max(1, max_sessions // 4)
         self._ttl = ttl
@@ -74,7 +66,6 @@ class Sessions:
 
         Raises:
             InvalidArguments: the handle is longer than `LONGEST_HANDLE`.
-            AgentFlowError: what an earlier session has learnt cannot be read.
         """
         if overlong(handle):
             raise InvalidArguments(f"The conversation's name is longer than {LONGEST_HANDLE} characters")
@@ -85,7 +76,13 @@ class Sessions:
         name, now = key(principal.key, local), self._clock()
         session = self._recent.get(name)
         if session is None or now - session.last_used > self._ttl:
-            session = self._recent[name] = self._begun(principal, name, local, client_name)
+            session = self._recent[name] = Session(
+                id=secrets.token_urlsafe(18),
+                principal=principal,
+                conversation=name,
+                owner=key(principal.key, client_name),
+                resumes=client_session_id is not None,
+            )
         session.last_used = now
         session.principal = principal  # roles may have changed since
         self._recent.move_to_end(name)
@@ -94,13 +91,6 @@ class Sessions:
         owned.move_to_end(name)
         self._bound(owned, now)
         return session
-
-    def _begun(self, principal: Principal, conversation: bytes, local: str, client_name: str) -> Session:
-        identifier = secrets.token_urlsafe(18)
-        owner = key(principal.key, client_name)
-        if self._store is not None and local.startswith("s:"):
-            self._store.adopt(conversation, owner, self._carry_over, self._after_restart)
-        return Session(id=identifier, principal=principal, conversation=conversation, owner=owner)
 
     def _bound(self, owned: OrderedDict[bytes, None], now: float) -> None:
         if len(owned) > self._share:

@@ -1,5 +1,7 @@
 """What conversations have been exposed to, on disk: shared by the gateways of one machine, kept over restarts.
 
+`ConversationStore` is the port; `taint_postgres.py` is its other form, for gateways on several machines.
+
 A table of small blobs per conversation in `taint.db` of the data directory (SQLite, WAL). Conversations and owners
 are named by hashes, and the blobs hold labels, hashes and names of servers: nothing of what was read. They are sealed
 (AES-256-GCM) with a key of this installation, `taint.key` beside the file, readable by its owner only: short values
@@ -17,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final, Protocol
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -31,13 +34,81 @@ CREATE INDEX IF NOT EXISTS conversation_owner ON conversation (owner, used);
 CREATE TABLE IF NOT EXISTS learnt (seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLOB NOT NULL, what BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS learnt_id ON learnt (id, seq);
 """
-_REFRESH = 300.0  # seconds between two notes of a conversation's last use
+REFRESH: Final = 300.0  # seconds between two notes of a conversation's last use
 _VERSION = 2  # of the file; what an earlier one holds in the open is forgotten
 _NONCE = 12
 
 
+class ConversationStore(Protocol):
+    """Blobs by conversation, in the order in which they were added. Every method may raise `AgentFlowError`."""
+
+    @property
+    def blocking(self) -> bool:
+        """Whether a call may wait for a network: then none is made on the event loop."""
+        ...
+
+    def changed(self) -> bool:
+        """Whether another gateway may have written since this was last asked."""
+        ...
+
+    def append(self, conversation: bytes, owner: bytes, what: bytes) -> int:
+        """Add a blob to a conversation; return its number."""
+        ...
+
+    def replace(self, conversation: bytes, seq: int, known: Sequence[bytes]) -> list[int]:
+        """Put `known` in the place of a conversation's blobs up to number `seq`; return the numbers they get."""
+        ...
+
+    def after(self, conversation: bytes, seq: int = 0) -> list[tuple[int, bytes]]:
+        """Return the `(number, blob)` of a conversation after number `seq`, in order."""
+        ...
+
+    def adopt(self, conversation: bytes, owner: bytes, carry_over: float, after_restart: float) -> None:
+        """Give a new conversation what its owner's broken-off ones have learnt; nothing where it is not new.
+
+        Broken off are those that a gateway which is gone held within `after_restart` seconds, and, whoever holds them,
+        those used within `carry_over` seconds.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the store. Idempotent."""
+        ...
+
+
+class Seal:
+    """Seals blobs (AES-256-GCM) with a key of 32 bytes.
+
+    Args:
+        place: what the key and the blobs are kept in, for the error.
+    """
+
+    def __init__(self, key: bytes, place: str) -> None:
+        self._cipher = AESGCM(key)
+        self._place = place
+
+    def closed(self, what: bytes) -> bytes:
+        """Return nonce and ciphertext."""
+        nonce = secrets.token_bytes(_NONCE)
+        return nonce + self._cipher.encrypt(nonce, what, None)
+
+    def opened(self, sealed: bytes) -> bytes:
+        """Return what was sealed.
+
+        Raises:
+            AgentFlowError: it was sealed with another key, or altered.
+        """
+        try:
+            return self._cipher.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
+        except InvalidTag:
+            raise AgentFlowError(
+                f"What conversations have read was sealed with another key than that of {self._place}",
+                fix=f"restore the key, or empty {self._place}: conversations begin anew",
+            ) from None
+
+
 class TaintStore:
-    """One file of conversations.
+    """One file of conversations: a `ConversationStore`.
 
     Args:
         path: made if it is not there.
@@ -46,6 +117,8 @@ class TaintStore:
     Raises:
         AgentFlowError: the file cannot be used.
     """
+
+    blocking = False
 
     def __init__(self, path: Path, ttl: float) -> None:
         self._ttl = ttl
@@ -59,7 +132,7 @@ class TaintStore:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA cache_size = -256")
-            self._seal = AESGCM(_key(path.with_suffix(".key")))
+            self._seal = Seal(_key(path.with_suffix(".key")), "data_dir's taint.db")
             if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
                 self._db.executescript(f"DROP TABLE IF EXISTS learnt; PRAGMA user_version = {_VERSION}")
             self._db.executescript(_SCHEMA)
@@ -114,19 +187,8 @@ class TaintStore:
         return numbers
 
     def _insert(self, conversation: bytes, what: bytes) -> int:
-        nonce = secrets.token_bytes(_NONCE)
-        sealed = nonce + self._seal.encrypt(nonce, what, None)
-        row = self._db.execute("INSERT INTO learnt (id, what) VALUES (?, ?)", (conversation, sealed))
+        row = self._db.execute("INSERT INTO learnt (id, what) VALUES (?, ?)", (conversation, self._seal.closed(what)))
         return int(row.lastrowid or 0)
-
-    def _open(self, sealed: bytes) -> bytes:
-        try:
-            return self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], None)
-        except InvalidTag:
-            raise AgentFlowError(
-                "What conversations have read (taint.db) was sealed with another key than taint.key",
-                fix="restore data_dir's taint.key, or remove taint.db: conversations begin anew",
-            ) from None
 
     def after(self, conversation: bytes, seq: int = 0) -> list[tuple[int, bytes]]:
         """Return the `(number, blob)` of a conversation after number `seq`, in order.
@@ -138,7 +200,7 @@ class TaintStore:
             found = self._db.execute(
                 "SELECT seq, what FROM learnt WHERE id = ? AND seq > ? ORDER BY seq", (conversation, seq)
             )
-            return [(number, self._open(bytes(what))) for number, what in found]
+            return [(number, self._seal.opened(bytes(what))) for number, what in found]
         except sqlite3.Error as error:
             raise _unusable(error) from error
 
@@ -157,7 +219,7 @@ class TaintStore:
                 return
             found = self._db.execute(
                 "SELECT id, boot, pid, used FROM conversation WHERE owner = ? AND used > ?",
-                (owner, now - max(carry_over, after_restart) - _REFRESH),
+                (owner, now - max(carry_over, after_restart) - REFRESH),
             ).fetchall()
             left = [
                 other
@@ -176,13 +238,13 @@ class TaintStore:
 
     def _broken_off(self, boot: str, pid: int, idle: float, carry_over: float, after_restart: float) -> bool:
         # The last use is noted every few minutes only.
-        if carry_over and idle < carry_over + _REFRESH:
+        if carry_over and idle < carry_over + REFRESH:
             return True
-        return bool(after_restart) and boot != self._boot and idle < after_restart + _REFRESH and not _alive(pid)
+        return bool(after_restart) and boot != self._boot and idle < after_restart + REFRESH and not _alive(pid)
 
     def _note(self, conversation: bytes, owner: bytes) -> None:
         now = time.time()
-        if now - self._noted.get(conversation, 0.0) < _REFRESH:
+        if now - self._noted.get(conversation, 0.0) < REFRESH:
             return
         if len(self._noted) > 4096:
             self._noted.clear()

@@ -68,6 +68,7 @@ class Session:
         id: unguessable; a legacy client's session, or derived for stateless clients.
         taint: labels collected so far, e.g. `untrusted`, `private`, `injection`.
         conversation, owner: names of the conversation and of its principal and client in the taint store (hashes).
+        resumes: it may be the next one of a client whose last one was broken off.
     """
 
     id: str
@@ -77,6 +78,7 @@ class Session:
     last_used: float = field(default_factory=time.monotonic)
     conversation: bytes = b""
     owner: bytes = b""
+    resumes: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ hashes, changes nothing and refuses nothing; without it `trace` has nothing to c
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from typing import ClassVar, Literal
 
 from agentflow.guard.conversations import Conversations
@@ -29,28 +30,35 @@ class Remember:
     def __init__(self, conversations: Conversations | None) -> None:
         self._conversations = conversations
 
-    def __call__(self, call: Call, message: Message) -> Note:
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Take one message in.
 
         Raises:
             AgentFlowError: it could not be kept, so the message must not leave.
         """
-        if not self._conversations or call.upstream.kind == "gateway" or message.surface in _LISTINGS:
+        conversations = self._conversations
+        if not conversations or call.upstream.kind == "gateway" or message.surface in _LISTINGS:
             return SKIPPED
-        facts = call.upstream
-        trusted = facts.trust == "trusted"
-        private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
-        target = call.origin.target if call.origin is not None else call.target
-        written = shows_others_words(target, facts.sensitivity == "private")
-        asked = call.labelled.get("arguments") if call.labelled is not None else None
-        trace = self._conversations.trace(call.session)
-        clear = call.clear if call.clear is not message.body else None
-        source = Source(facts.name, trusted, private, others=written or not trusted, kept=not written)
-        delta = trace.remember(message.body, source, clear, asked)
-        self._conversations.keep(call.session, delta)
-        return PASS
+        if conversations.blocking:
+            return conversations.apart(lambda: _remember(conversations, call, message))
+        return _remember(conversations, call, message)
 
     def release(self, call: Call) -> None:
         """At the call's end: labels that the call added are kept."""
         if self._conversations and call.taint:
-            self._conversations.keep(call.session)
+            self._conversations.keep_soon(call.session)
+
+
+def _remember(conversations: Conversations, call: Call, message: Message) -> Note:
+    facts = call.upstream
+    trusted = facts.trust == "trusted"
+    private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
+    target = call.origin.target if call.origin is not None else call.target
+    written = shows_others_words(target, facts.sensitivity == "private")
+    asked = call.labelled.get("arguments") if call.labelled is not None else None
+    trace = conversations.trace(call.session)
+    clear = call.clear if call.clear is not message.body else None
+    source = Source(facts.name, trusted, private, others=written or not trusted, kept=not written)
+    delta = trace.remember(message.body, source, clear, asked)
+    conversations.keep(call.session, delta)
+    return PASS

@@ -7,7 +7,7 @@ policy is the same as ever. It changes and refuses nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Literal
 
 from agentflow.guard.compare import flow_of
@@ -36,7 +36,7 @@ class Trace:
         self._conversations = conversations
         self._lists_hosts = lists_hosts
 
-    def __call__(self, call: Call, message: Message) -> Note:
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Trace one request.
 
         Raises:
@@ -45,6 +45,11 @@ class Trace:
         if message.surface != call.surface or call.surface not in _SURFACES or call.refused or not self._conversations:
             return SKIPPED
         conversations = self._conversations
+        if conversations.blocking:
+            return conversations.apart(lambda: self._traced(conversations, call))
+        return self._traced(conversations, call)
+
+    def _traced(self, conversations: Conversations, call: Call) -> Note:
         trace = conversations.trace(call.session)
         shown = call.labelled if call.labelled is not None else call.params
         arguments: Any = shown.get("arguments")
