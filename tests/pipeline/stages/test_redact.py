@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,3 +167,61 @@ def test_secrets_are_redacted_whatever_policy_names(kit: PiiKit) -> None:
         answer = outbound("tools/call", {"content": [{"type": "text", "text": SECRETS}]})
         kit.redact(call(decision=Decision(True, obligations=Obligations(redact=types))), answer)
         assert "4111 1111 1111 1111" in str(answer.body) and "ghp_" not in str(answer.body)
+
+
+# --------------------------------------------------------------------------- what was looked at before
+
+
+def said(text: str) -> Message:
+    return outbound("tools/call", {"content": [{"type": "text", "text": text}]})
+
+
+def test_a_message_that_holds_nothing_is_not_searched_again(kit: PiiKit, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kit.redact(call(), said("the soup was good")) is PASS
+    monkeypatch.setattr("agentflow.guard.redaction.joints.suspect", None)
+    assert kit.redact(call(), said("the soup was good")) is PASS
+
+
+def test_a_message_is_searched_again_when_any_of_it_differs(kit: PiiKit) -> None:
+    for _ in range(2):
+        assert kit.redact(call(), said("ask alice")) is PASS
+        message = said(f"ask {MAIL}")
+        assert isinstance(note := kit.redact(call(), message), Note)
+        assert note.verdict is Verdict.CHANGED
+        assert MAIL not in str(message.body)
+
+
+def test_a_message_without_personal_data_is_searched_again_for_what_policy_names(kit: PiiKit) -> None:
+    text = "see www.example.com for more"
+    assert kit.redact(call(), said(text)) is PASS
+    message = said(text)
+    kit.redact(call(decision=Decision(True, obligations=Obligations(redact=("URL",)))), message)
+    assert "example.com" not in str(message.body)
+    assert kit.redact(call(), said(text)) is PASS
+
+
+def test_what_is_nothing_to_one_tenant_is_searched_for_another(tmp_path: Path) -> None:
+    tenants = {"acme": {"deny": {"PROJECT": ["bluebird"]}}}
+    guard = GuardConfig.model_validate({"tenants": tenants})
+    built = build_pii(Config(data_dir=tmp_path, guard=guard))
+    other = Principal("bob", tenant="other")
+    assert built.redact(Call("tools/call", other, Session("s", other), {}), said("bluebird flies")) is PASS
+    message = said("bluebird flies")
+    built.redact(call(), message)
+    assert "bluebird" not in str(message.body)
+    built.vault.close()
+
+
+@pytest.mark.parametrize("surface", ["tools/call", "resources/read"])
+def test_a_value_cut_by_paging_is_a_token_on_the_next_page(kit: PiiKit, surface: str) -> None:
+    filler = "Notes of the meeting, which went on for a while and came to no end at all, as ever. "
+    shown, session = [], Session("s", PRINCIPAL)
+    for number, said in enumerate((f"{filler}Write to canary@exa", f"mple.com soon. {filler}")):
+        asked = {"name": "read", "arguments": {"page": number}} if surface == "tools/call" else {"uri": f"x://{number}"}
+        made = Call(surface, PRINCIPAL, session, asked, target=str(asked.get("name") or asked["uri"]))
+        name = "content" if surface == "tools/call" else "contents"
+        message = outbound(surface, {name: [{"type": "text", "uri": "x://y", "text": said}]})
+        kit.redact(made, message)
+        shown.append(message.body[name][0]["text"])
+    assert shown[0].endswith("canary@exa")
+    assert re.match(r"<EMAIL_[0-9a-f]+> soon\.", shown[1])

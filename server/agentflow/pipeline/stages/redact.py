@@ -15,18 +15,21 @@ from typing import Any, ClassVar, Literal
 from agentflow.config_guard import GuardConfig
 from agentflow.guard.deep.beside import LISTINGS, Deep
 from agentflow.guard.deep.tier import DeepTier
+from agentflow.guard.digests import digest
 from agentflow.guard.neutralise import rejoined, unjoined
+from agentflow.guard.pages import Pages
 from agentflow.guard.redaction import Tokeniser
 from agentflow.guard.secrets import TYPES
 from agentflow.guard.spans import Matcher
 from agentflow.guard.strategies import Strategies
 from agentflow.guard.vault import Vault
-from agentflow.guard.walk import leaves, replace
+from agentflow.guard.walk import leaves, replace, serialised
 from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
 from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stage import PASS, Note
 
 _EVERYTHING = ("*",)
+_PAGED = frozenset({"tools/call", "resources/read"})
 RECORDED = "record"  # the surface of what is only kept (`Pipeline.clean`)
 
 
@@ -45,6 +48,7 @@ class Redact:
         self._recording = Tokeniser(matcher, vault, config.token_format)
         self._deep = Deep(matcher, tier, config)
         self._vault, self._scope = vault, config.vault.scope
+        self._matcher, self._pages = matcher, Pages()
 
     def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Replace values by tokens in `message.body`; count them in `call.redacted`.
@@ -90,13 +94,33 @@ class Redact:
         if call.definition and "structuredContent" in message.body:
             schema = call.definition.get("outputSchema")
         scope = scope_of(call, self._scope)
-        done = tokeniser.redact(call.principal.tenant, message.body, types, output_schema=schema, scope=scope)
+        page = message.body
+        if message.surface in _PAGED:
+            message.body = self._whole(call, page, tokeniser, types)
+        done = tokeniser.redact(
+            call.principal.tenant,
+            message.body,
+            types,
+            output_schema=schema,
+            scope=scope,
+            data=message.data,
+            digest=message.digest,
+        )
         if not done.counts:
+            message.body = page
             return PASS
         message.body = done.body
         for kind, count in done.counts.items():
             call.redacted[kind] = call.redacted.get(kind, 0) + count
         return Note(Verdict.CHANGED, {"redacted": done.counts})
+
+    def _whole(self, call: Call, page: JSON, tokeniser: Tokeniser, types: tuple[str, ...]) -> JSON:
+        """The page of a longer text with the value that the last page began."""
+        tool = call.target if call.surface == "tools/call" else ""
+        source = (call.session.id, call.upstream.name, call.surface, tool)
+        asked = digest(serialised({name: call.params.get(name) for name in ("arguments", "uri")}))
+        matcher = self._matcher.for_tenant(call.principal.tenant)
+        return self._pages.whole(source, asked, page, matcher, lambda kind: tokeniser.replaces(kind, types))
 
 
 def _types(call: Call, message: Message) -> tuple[str, ...]:
