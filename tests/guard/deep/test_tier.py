@@ -48,7 +48,7 @@ def test_no_question_starts_no_process() -> None:
 
 
 def test_text_that_no_encoder_takes_is_answered(tier: DeepTier) -> None:
-    text = "\ud800 I talked to Margaret Hamilton about it \udfff"
+    text = "\ud83d\ude00 \ud800 I talked to Margaret Hamilton about it \udfff"
     (found,) = tier.find_now([(text, "")])
     assert ("PERSON", "Margaret Hamilton") in values(text, found)
 
@@ -137,6 +137,28 @@ def test_an_installed_spacy_model_can_be_the_engine(tmp_path: Path) -> None:
     text = "Zaphod Beeblebrox wrote to zaphod@example.com"
     (found,) = built.find_now([(text, "")])
     assert {("PERSON", "Zaphod Beeblebrox"), ("EMAIL", "zaphod@example.com")} <= values(text, found)
+    built.close()
+
+
+def test_a_spacy_model_that_finds_no_entities_is_refused(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    spacy.blank("en").to_disk(tmp_path / "blank")
+    built = DeepTier(DeepConfig(engine="spacy", model=str(tmp_path / "blank")))
+    with pytest.raises(ConfigError, match="no component that finds entities"):
+        built.check()
+    built.close()
+
+
+def test_a_models_own_labels_are_given_a_type(tmp_path: Path) -> None:
+    spacy = pytest.importorskip("spacy")
+    nlp = spacy.blank("en")
+    rows = [{"label": "CREW", "pattern": "Zaphod Beeblebrox"}, {"label": "FAC", "pattern": "Milliways"}]
+    nlp.add_pipe("entity_ruler").add_patterns(rows)
+    nlp.to_disk(tmp_path / "tiny")
+    built = DeepTier(DeepConfig(engine="spacy", model=str(tmp_path / "tiny"), labels={"CREW": "PERSON"}, timeout=120))
+    text = "Zaphod Beeblebrox ate at Milliways"
+    (found,) = built.find_now([(text, "")])
+    assert values(text, found) == {("PERSON", "Zaphod Beeblebrox"), ("LOCATION", "Milliways")}
     built.close()
 
 

@@ -33,6 +33,10 @@ class Words:
         return [Judgement(self._score if self._word in text else 0.0, max(text.find(self._word), 0), len(text))
                 for text in texts]
 
+class Nothing:
+    def judge(self, texts):
+        return [Judgement(float("nan"), 0, 0) for text in texts]
+
 class Short:
     def judge(self, texts):
         return []
@@ -107,6 +111,17 @@ async def test_an_exception_is_a_refusal_that_quotes_nothing(make: Make) -> None
 async def test_a_missing_answer_is_a_refusal(make: Make) -> None:
     with pytest.raises(StageFailed):
         await make(Spec("detectors_of_a_test:Short", {})).judge(["attack"])
+
+
+async def test_a_score_that_is_no_number_is_a_refusal(make: Make) -> None:
+    detectors = make(Spec("detectors_of_a_test:Nothing", {}), Spec("detectors_of_a_test:Words", {}))
+    with pytest.raises(StageFailed, match="a score that is none"):
+        await detectors.judge(["attack"])
+
+
+async def test_text_that_no_encoder_takes_is_judged_where_it_stands(make: Make) -> None:
+    (found,) = await make().judge(["\ud83d\ude00 an \udfff attack"])
+    assert (found.score, found.start) == (0.9, 8)
 
 
 async def test_a_detector_that_cannot_be_loaded_refuses_with_what_to_do(make: Make) -> None:

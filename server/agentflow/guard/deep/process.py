@@ -21,7 +21,16 @@ HEADER: Final = struct.Struct(">cI")
 _WORKER: Final = Path(__file__).with_name("worker.py")
 _ROOT: Final = Path(__file__).resolve().parents[3]  # the folder that holds `agentflow`
 # What a linker, and the model caches of the heavy engines, may need; no secrets.
-_KEPT: Final = ("PATH", "HOME", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "HF_HOME", "STANZA_RESOURCES_DIR")
+_KEPT: Final = (
+    "PATH",
+    "HOME",
+    "LD_LIBRARY_PATH",
+    "DYLD_LIBRARY_PATH",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "XDG_CACHE_HOME",
+    "STANZA_RESOURCES_DIR",
+)
 _OFFLINE: Final = {
     "HF_HUB_OFFLINE": "1",
     "TRANSFORMERS_OFFLINE": "1",

@@ -8,6 +8,7 @@ is started by the first question, and by the next one after it failed.
 from __future__ import annotations
 
 import importlib.util
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -31,10 +32,11 @@ PACKAGES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "own": (),
     "spacy": (),
     "stanza": (("stanza", "stanza"),),
-    "transformers": (("transformers", "presidio-analyzer[transformers]"),),
+    "transformers": (("transformers", "presidio-analyzer[transformers]"), ("torch", "torch")),
     "gliner": (("gliner", "gliner"),),
 }
-START_TIMEOUT: Final = 60.0  # seconds to load a model
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")
+START_TIMEOUT: Final = 120.0  # seconds to load a model
 _FIX: Final = (
     "see guard.deep in the configuration; `pip install 'agentflow-gateway[pii]'` installs what the own engine needs"
 )
@@ -132,10 +134,13 @@ class DeepTier:
             raise DeepTierUnavailable("The deep tier's worker crashed") from None
         if kind != b"V":
             raise DeepTierUnavailable(f"The deep tier failed: {body.decode('utf-8', 'replace')}")
-        return [
-            [Match(canonical(name), start, end, score) for name, start, end, score in found]
-            for found in orjson.loads(body)
-        ]
+        try:
+            return [
+                [Match(canonical(name), start, end, score) for name, start, end, score in found]
+                for found in orjson.loads(body)
+            ]
+        except ValueError as error:  # of a recogniser of somebody's own
+            raise DeepTierUnavailable(f"The deep tier found something nameless: {error}") from None
 
     def _running(self) -> WorkerProcess:
         if self._closed:
@@ -150,6 +155,7 @@ class DeepTier:
             "engine": config.engine,
             "model": config.model,
             "language": config.language,
+            "labels": config.labels,
             "patterns": config.patterns,
             "recognisers": config.recognisers,
         }
@@ -181,12 +187,12 @@ class DeepTier:
 
 
 def _writable(texts: Sequence[Asked]) -> Sequence[Asked]:
-    """Replace lone surrogates, which no encoder takes, one for one: offsets stay."""
+    """Replace surrogates, which no encoder takes, one for one: offsets stay."""
     return [(_clean(text), _clean(label)) for text, label in texts]
 
 
 def _clean(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if not text.isascii() else text
+    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
 
 
 def _threads() -> anyio.CapacityLimiter:

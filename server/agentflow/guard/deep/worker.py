@@ -1,32 +1,26 @@
 """The process in which Presidio and the entity model run, started by `process.py`.
 
 It promises to answer every frame with exactly one frame, to die when its parent does, and never to open a network
-connection: an audit hook (PEP 578, cannot be removed) refuses to connect, bind or resolve names.
+connection (`guard/offline.py`). What libraries log is not kept: it may quote what was analysed.
 
 Frames, both ways: one byte of kind, four bytes of length (big endian), then the body as JSON.
-`L` loads `{"engine", "model", "language", "patterns", "recognisers"}` and answers `R`, or `E` with what is missing.
+`L` loads `{"engine", "model", "language", "labels", "patterns", "recognisers"}` and answers `R`, or `E` with what is
+missing.
 `Q` analyses `[[text, label], …]` and answers `V`: for each text `[[type, start, end, score], …]`, or `E`.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import struct
 import sys
 import traceback
+import warnings
 from typing import Any
 
 _HEADER = struct.Struct(">cI")
-_REFUSED = ("socket.connect", "socket.bind", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname")
-
-
-def _offline(event: str, arguments: tuple[Any, ...]) -> None:
-    if event not in _REFUSED:
-        return
-    if event in ("socket.connect", "socket.bind") and isinstance(arguments[-1], str | bytes):
-        return  # a socket of the file system
-    raise PermissionError("the deep tier's worker has no network access")
 
 
 def _read(count: int) -> bytes:
@@ -67,8 +61,13 @@ def _answer(kind: bytes, body: bytes, state: dict[str, Any]) -> tuple[bytes, byt
 
 def main() -> None:
     """Serve frames until the parent closes the pipe."""
-    sys.addaudithook(_offline)
     sys.path.insert(0, sys.argv[1])
+    from agentflow.guard.offline import forbid
+
+    forbid()
+    # What libraries log and warn of may quote what is analysed, and grows without end.
+    logging.disable()
+    warnings.simplefilter("ignore")
     answers = os.dup(1)
     os.dup2(2, 1)  # whatever a library prints must not get between the frames
     state: dict[str, Any] = {}

@@ -7,6 +7,8 @@ then not let the message through. A dead process is replaced at the next questio
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
 from collections.abc import Sequence
 from typing import Final
@@ -16,10 +18,14 @@ import anyio.to_thread
 
 from agentflow.child import Child
 from agentflow.errors import AgentFlowError, StageFailed
-from agentflow.guard.detectors.port import Judgement, Spec
+from agentflow.guard.detectors.port import LOCAL, Judgement, Spec
 
 _LOAD_TIMEOUT: Final = 120.0  # seconds to import a framework and read weights
 _ENVIRONMENT: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+_SURROGATES: Final = re.compile("[\ud800-\udfff]")  # no tokenizer takes them
+# Where models lie, and how a service is reached from here.
+_CACHES: Final = ("HOME", "HF_HOME", "HF_HUB_CACHE", "XDG_CACHE_HOME")
+_ROUTES: Final = ("HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "https_proxy", "http_proxy", "no_proxy", "SSL_CERT_FILE")
 
 
 class HeavyDetectors:
@@ -80,7 +86,8 @@ class HeavyDetectors:
             raise _failed("the injection detectors are closed", "")
         child = self._child or self._started()
         try:
-            kind, body = child.exchange(b"Q", json.dumps(list(texts)).encode(), self._timeout)
+            question = json.dumps([_SURROGATES.sub("\ufffd", text) for text in texts]).encode()
+            kind, body = child.exchange(b"Q", question, self._timeout)
         except TimeoutError:
             self._drop()
             raise self._late() from None
@@ -100,7 +107,9 @@ class HeavyDetectors:
         )
 
     def _started(self) -> Child:
-        child = Child(["-m", "agentflow.guard.detectors.worker"], _ENVIRONMENT)
+        kept = _CACHES if all(spec.kind in LOCAL for spec in self._specs) else (*_CACHES, *_ROUTES)
+        passed = {name: os.environ[name] for name in kept if name in os.environ}
+        child = Child(["-m", "agentflow.guard.detectors.worker"], {**passed, **_ENVIRONMENT})
         self._child = child
         try:
             kind, body = child.exchange(b"L", json.dumps(self._specs).encode(), _LOAD_TIMEOUT)
