@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import random
 import resource
 import signal
 import stat
@@ -18,7 +19,8 @@ import pytest
 
 from agentflow.audit import chain
 from agentflow.audit.log import AuditLog
-from agentflow.audit.read import entries, verify
+from agentflow.audit.read import entries
+from agentflow.audit.verify import verify
 from agentflow.config import AuditConfig
 from agentflow.errors import AuditUnavailable
 
@@ -123,6 +125,17 @@ def test_a_segment_torn_in_its_first_line_is_kept_aside_and_noted(tmp_path: Path
     assert verify(tmp_path).ok
     assert [entry.record.get("event") for entry in entries(tmp_path)] == [None, None, "recovered", None]
     assert len(list(folder.glob("*.torn-*"))) == 1
+
+
+def test_a_segment_that_was_begun_and_never_written_does_not_outlive_the_start(tmp_path: Path) -> None:
+    write(tmp_path, 5)
+    folder = chain.chains(tmp_path)[0]
+    (folder / chain.segment_name(6)).touch()
+    chain.signatures(folder / chain.segment_name(6)).touch()
+    write(tmp_path, 2, 5)
+    assert chain.segments(folder) == [folder / chain.segment_name(1)]
+    assert verify(tmp_path).ok
+    assert numbers(tmp_path) == [f"r{number}" for number in range(7)]
 
 
 def test_records_cut_off_while_no_gateway_ran_leave_a_gap_for_ever(tmp_path: Path) -> None:
@@ -233,7 +246,7 @@ import sys
 from pathlib import Path
 from agentflow.audit.log import AuditLog
 from agentflow.config import AuditConfig
-log = AuditLog(Path(sys.argv[1]), AuditConfig(segment_bytes=20_000))
+log = AuditLog(Path(sys.argv[1]), AuditConfig(segment_bytes=20_000, sign_every=int(sys.argv[3])))
 number = int(sys.argv[2])
 while True:
     log.append({"id": f"r{number}", "time": float(number), "kind": "call", "filler": "x" * 200})
@@ -243,16 +256,18 @@ while True:
 """
 
 
-def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sign_every", [1, 7, 1000])
+def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_path: Path, sign_every: int) -> None:
     acknowledged = -1
+    chosen = random.Random(sign_every)
     for _ in range(4):
         writer = subprocess.Popen(
-            [sys.executable, "-c", WRITER, str(tmp_path), str(acknowledged + 1)],
+            [sys.executable, "-c", WRITER, str(tmp_path), str(acknowledged + 1), str(sign_every)],
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(SERVER)},
         )
         assert writer.stdout is not None
-        for _ in range(300):
+        for _ in range(chosen.randrange(1, 400)):
             acknowledged = int(writer.stdout.readline())
         writer.kill()
         rest = writer.stdout.read().split(b"\n")[:-1]
@@ -262,13 +277,15 @@ def test_kill_9_in_the_middle_of_writing_loses_nothing_acknowledged(tmp_path: Pa
             acknowledged = int(rest[-1])
         result = verify(tmp_path)
         assert result.ok, result
+        assert result.records - result.signed <= max(sign_every, 1)
         written = {int(name[1:]) for name in numbers(tmp_path)}
         assert written >= set(range(acknowledged + 1))
         acknowledged = max(written)  # one more may be on disk than its writer could say
     log = AuditLog(tmp_path)
     log.append({"id": "r999999"})
     log.close()
-    assert verify(tmp_path).ok
+    result = verify(tmp_path)
+    assert (result.ok, result.signed) == (True, result.records), result
     assert orjson.loads(chain.segments(chain.chains(tmp_path)[0])[-1].read_bytes().splitlines()[-1])["record"] == {
         "id": "r999999"
     }

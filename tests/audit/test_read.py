@@ -11,7 +11,8 @@ import pytest
 
 from agentflow.audit import chain
 from agentflow.audit.log import AuditLog
-from agentflow.audit.read import Entry, find, tail, verify
+from agentflow.audit.read import Entry, find, tail
+from agentflow.audit.verify import verify
 from agentflow.config import AuditConfig
 
 

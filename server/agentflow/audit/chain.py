@@ -6,13 +6,15 @@ is one record:
     {"seq":1,"prev":"<64 hex>","hash":"<64 hex>","record":{…}}
 
 with hash = SHA-256(prev ‖ "\\n" ‖ seq ‖ "\\n" ‖ the bytes of the record as they stand in the line). `head` beside the
-segments holds the last sequence number and hash, so that a cut-off end is noticed. A second gateway on the same data
+segments holds the last sequence number and hash, so that a cut-off end is noticed. `00000000000000000001.sig` holds
+signed heads of that segment, `checkpoint` what was retired (see `signing`). A second gateway on the same data
 directory writes a chain of its own (`chain-0002`, …), so that two writers never share a file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ JSON = dict[str, Any]
 FIRST_PREV = "0" * 64
 HEAD = "head"
 LOCK = "lock"
+CHECKPOINT = "checkpoint"
 _LINE = re.compile(
     rb'\{"seq":([1-9]\d{0,18}),"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})","record":(\{.*\})\}', re.DOTALL
 )
@@ -84,6 +87,11 @@ def chains(data_dir: Path) -> list[Path]:
     )
 
 
+def count(folder: Path) -> int:
+    """How many chains an audit folder has."""
+    return sum(1 for name in os.listdir(folder) if _CHAIN.fullmatch(name))
+
+
 def segments(chain: Path) -> list[Path]:
     """A chain's segment files, oldest first."""
     return sorted(path for path in chain.iterdir() if _SEGMENT.fullmatch(path.name))
@@ -91,6 +99,16 @@ def segments(chain: Path) -> list[Path]:
 
 def segment_name(first_seq: int) -> str:
     return f"{first_seq:020d}.jsonl"
+
+
+def first_of(segment: Path) -> int:
+    """The first sequence number of a segment, by its name."""
+    return int(segment.stem)
+
+
+def signatures(segment: Path) -> Path:
+    """The file of a segment's signed heads."""
+    return segment.with_suffix(".sig")
 
 
 def encode_head(seq: int, own: str) -> bytes:
@@ -104,3 +122,12 @@ def read_head(chain: Path) -> tuple[int, str] | None:
     except FileNotFoundError:
         return None
     return (int(match.group(1)), match.group(2).decode()) if match else None
+
+
+def sync_folder(path: Path) -> None:
+    """Make what was created, renamed or removed in a folder survive a power cut."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -17,7 +17,8 @@ from typing import Any
 import orjson
 
 from agentflow.guard.walk import masked_pointer
-from agentflow.pipeline.call import GATEWAY, JSON, Call, Decision, StageRun, Verdict
+from agentflow.pipeline.call import GATEWAY, JSON, Call, StageRun, Verdict
+from agentflow.policy.recorded import abridged, told
 
 MAX_ARGUMENTS = 4096  # bytes
 _KEY = secrets.token_bytes(32)
@@ -41,8 +42,8 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         `{"kind": "call", "id", "time" (epoch seconds, of the start), "principal": {"id", "kind", "roles", "tenant",
         "auth"}, "session" (hashed), "surface", "server", "name", "target", "arguments", "decision": {"allow",
         "reasons", "obligations", "revision"}, "pii", "findings", "taint", "rehydrated", "redacted", "stages":
-        [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros",
-        …}`; members that say nothing are left out.
+        [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros", "asked" (what
+        policy saw beside, see `policy.recorded`), …}`; members that say nothing are left out.
     """
     known = call.definition is not None or call.upstream is not GATEWAY
     principal = call.principal
@@ -64,7 +65,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         "micros": _micros(call),
         "transport": call.transport,
         "protocol": call.protocol,
-        "decision": _decision(call.decision),
+        "decision": None if call.decision is None else told(call.decision),
         "stages": [
             [run.stage, run.direction, run.surface, run.verdict, run.micros]
             if run.detail is None
@@ -74,6 +75,9 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
     }
     _say_what_was_called(record, call, known)
     _say_what_was_found(record, call, mask)
+    # What was read in quarantine is bound by another call, too, and a label made without the deep tier tells too much.
+    if call.question is not None and call.origin is None and not _undeep(call):
+        record["asked"] = abridged(call.question, mask)
     for name, value in (
         ("taint", sorted(call.taint)),
         ("rehydrated", call.rehydrated),
@@ -160,26 +164,6 @@ def _canonical(value: JSON) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # integers beyond 64 bits, lone surrogates
         return repr(value).encode("utf-8", "backslashreplace")
-
-
-def _decision(decision: Decision | None) -> JSON | None:
-    if decision is None:
-        return None
-    if not decision.allow:
-        return {"allow": False, "reasons": decision.reasons, "revision": decision.revision}
-    owed = decision.obligations
-    obligations: JSON = {"redact": owed.redact, "rehydrate": owed.rehydrate}
-    if owed.approval is not None:
-        obligations["approval"] = owed.approval
-    for name, value, usual in (
-        ("max_result_bytes", owed.max_result_bytes, None),
-        ("cache_ttl", owed.cache_ttl, 0),
-        ("deep", owed.deep, False),
-        ("injection", owed.injection, None),
-    ):
-        if value != usual:
-            obligations[name] = value
-    return {"allow": True, "reasons": decision.reasons, "obligations": obligations, "revision": decision.revision}
 
 
 @lru_cache(maxsize=4096)

@@ -48,10 +48,14 @@ class StdioFront:
 
     Args:
         drain: seconds that requests in flight may take once no more are read.
+        refused: told why a line was refused, before that is answered.
     """
 
-    def __init__(self, limits: LimitsConfig, drain: float) -> None:
+    def __init__(
+        self, limits: LimitsConfig, drain: float, refused: Callable[[str], None] = lambda reason: None
+    ) -> None:
         self._limits = limits
+        self._refused = refused
         self._drain = drain
         self._loop = asyncio.get_running_loop()
         self._in_flight: dict[str, str] = {}  # id → method
@@ -127,6 +131,7 @@ class StdioFront:
     ) -> None:
         message, error = self._accepted(line)
         if error is not None:
+            self._refused(error.kind)
             # An id that is in flight has an answer of its own to come; this one must not be taken for it.
             number = inbound.request_id(message)
             number = None if str(number) in self._in_flight else number
