@@ -21,6 +21,7 @@ from agentflow.settings import file as config_file
 
 STANDARD = "-"
 _LONGEST_SHOWN = 200
+_HELD = 6000  # harmless passages that the neural stage is calibrated on: enough for the 0.4 % that may be flagged
 
 
 class BadLine(AgentFlowError):
@@ -224,11 +225,20 @@ def _train_neural(args: Namespace) -> int:
 
     if args.out is None:
         raise UsageError("train --neural needs --out DIR, the folder for the model")
+    if args.windows < 1:
+        raise UsageError("train --neural --windows needs a number from 1 up")
     corpus = injection_data.build(args.data)
-    seen = injection_data.windows(corpus.part("train", "test"))
-    passages = [neural.Passage(window.text, window.spans) for window in seen]
+    passages = [
+        neural.Passage(window.text, window.spans) for window in injection_data.windows(corpus.part("train", "test"))
+    ]
     held = [window.text for window in injection_data.windows(corpus.part("calibrate")) if not window.label]
-    built = neural.train(passages, held, args.out, say=lambda line: print(line, file=sys.stderr))
+    learnt, kept = (
+        neural.sample(passages, args.windows),
+        neural.sample([neural.Passage(text, ()) for text in held], _HELD),
+    )
+    built = neural.train(
+        learnt, [passage.text for passage in kept], args.out, say=lambda line: print(line, file=sys.stderr)
+    )
     if args.json:
         document({"ok": True, "folder": str(args.out), **asdict(built)})
     else:

@@ -28,6 +28,7 @@ from agentflow.guard.detectors.neural import SMOOTHING, WINDOW, NeuralDetector
 
 _BATCH: Final = 16
 _RATE: Final = 2e-4
+_ATTACKS: Final = 0.45
 _FLAGGED: Final = 0.004  # share of benign passages that may reach the flag threshold
 _BLOCKED: Final = 0.0005
 
@@ -97,6 +98,20 @@ def train(
             shutil.rmtree(out)
         made.rename(out)
     return built
+
+
+def sample(passages: Sequence[Passage], most: int, seed: int = 7) -> list[Passage]:
+    """Return at most `most` passages, of which attacks are 45 % where there are enough; the same ones every time.
+
+    More of the same material teaches nothing new, and two cores read some 40 passages a second.
+    """
+    if len(passages) <= most:
+        return list(passages)
+    draw = random.Random(seed)
+    attacks = [passage for passage in passages if passage.spans]
+    benign = [passage for passage in passages if not passage.spans]
+    wanted = max(min(len(attacks), round(most * _ATTACKS)), most - len(benign))
+    return draw.sample(attacks, wanted) + draw.sample(benign, most - wanted)
 
 
 def _module(name: str) -> Any:
