@@ -31,7 +31,7 @@ plainly_asked if {
 
 plainly_asked if {
 	flow.asked.strength == 1
-	flow.sink in {"send", "post", "grant", "pay", "delete", "control", "execute"}
+	flow.sink in {"send", "post", "grant", "pay", "delete", "control", "execute", "change"}
 }
 
 # Answering the sender of a message with what that server holds anyway is no surprise, even when he asked for it.
@@ -41,6 +41,7 @@ answering if {
 	count([to | some to in flow.destinations; to.seen_in == "untrusted"; not to.sender]) == 0
 	not "elsewhere" in flow.carries
 	not "abroad" in flow.carries
+	not "bulk" in flow.carries
 }
 
 # 2. Private content goes where outsiders' content points.
@@ -48,6 +49,7 @@ flow_found contains {"rule": "exfiltration", "message": message} if {
 	some to in flow.destinations
 	to.seen_in == "untrusted"
 	not flow.sink == "read"
+	not within(to)
 	led_astray(to)
 	message := concat("", [
 		"private content would go to the ", to.type, " in ", to.path, ", known only from content of ",
@@ -60,6 +62,14 @@ led_astray(to) if {
 	not answering
 	not to.type == "name"
 	private_here
+}
+
+# What is kept on a server of the caller's own, under some name, goes nowhere.
+within(to) if {
+	to.type == "name"
+	flow.sink in {"write", "change"}
+	input.upstream.trust == "trusted"
+	input.upstream.sensitivity == "private"
 }
 
 # A plain name is named by chance sooner than an address is: there something has to be carried.
@@ -97,6 +107,62 @@ private_here if "private" in input.session.taint
 
 private_here if "elsewhere" in flow.carries
 
+# 2b. After private content was read something goes to whom only outsiders named and who has not written himself; to a
+# page, where something of that content is in it.
+flow_found contains {"rule": "stranger", "message": message} if {
+	some to in flow.destinations
+	to.seen_in == "untrusted"
+	not to.sender
+	not dealt_with(to)
+	flow.sink in {"send", "post", "grant", "http"}
+	far(to)
+	private_here
+	message := concat("", [
+		"after private content was read this would go to the ", to.type, " in ", to.path, ", known only from content of ",
+		concat(", ", to.servers),
+	])
+}
+
+# A participant, a contact, a chat: whom the caller's records name, and nobody's text, may be written to in free words.
+dealt_with(to) if {
+	object.get(to, "listed", false)
+	not "hint" in flow.carries
+	not "private" in flow.carries
+}
+
+far(to) if {
+	not to.type in {"url", "host"}
+	not flow.sink == "http"
+}
+
+far(_) if "hint" in flow.carries
+
+# 2c. A password, a token or a code to sign in with goes to whom outsiders named, be it who wrote, or to a server that is
+# not trusted. To the caller's own address it may.
+flow_found contains {"rule": "credential", "message": "a password, a token or a code to sign in with would be given away"} if {
+	"secret" in flow.carries
+	"untrusted" in input.session.taint
+	flow.sink in {"send", "post", "grant", "http", "write", "change", "execute"}
+	given_away
+}
+
+given_away if {
+	some to in flow.destinations
+	to.seen_in == "untrusted"
+}
+
+given_away if {
+	input.upstream.trust == "untrusted"
+	count([to | some to in flow.destinations; not to.seen_in == "untrusted"]) == 0
+}
+
+# A branch, a ticket, a row: names of places in it are no addresses.
+given_away if {
+	input.upstream.trust == "untrusted"
+	flow.sink in {"write", "change", "post", "execute"}
+	count([to | some to in flow.destinations; not to.type == "name"; not to.seen_in == "untrusted"]) == 0
+}
+
 # 3. Private content of another server is published where nobody said to whom, after outsiders' content was read.
 flow_found contains {"rule": "publication", "message": "private content would be published after content of outsiders was read"} if {
 	flow.sink == "post"
@@ -113,6 +179,32 @@ flow_found contains {"rule": "publication", "message": "private content would be
 	"outside" in flow.carries
 	read_by_outsiders
 	count([to | some to in flow.destinations; to.type in {"email", "phone", "url", "account", "handle"}; not to.seen_in == "untrusted"]) == 0
+}
+
+# From one part of a server to another, in which outsiders ask for something: a private repository in a public one's issue.
+flow_found contains {"rule": "publication", "message": "private content would be written where outsiders have asked for it"} if {
+	"across" in flow.carries
+	flow.sink in {"post", "write", "change", "send", "execute"}
+	input.upstream.trust == "untrusted"
+}
+
+# Several people's records in an answer, or anything retold in a post: whoever reads it, nobody has named him.
+flow_found contains {"rule": "publication", "message": "people's private records would be told where outsiders may read"} if {
+	"people" in flow.carries
+	"abroad" in flow.carries
+	"untrusted" in input.session.taint
+	flow.sink in {"post", "send", "write", "change"}
+	input.upstream.trust == "untrusted"
+	count([to | some to in flow.destinations; not to.seen_in == "untrusted"]) == 0
+}
+
+flow_found contains {"rule": "stranger", "message": "something of private content would be published, after content of outsiders was read"} if {
+	flow.sink == "post"
+	"hint" in flow.carries
+	"untrusted" in input.session.taint
+	"private" in input.session.taint
+	input.upstream.trust == "untrusted"
+	count(flow.destinations) == 0
 }
 
 read_by_outsiders if {
@@ -142,9 +234,14 @@ flow_found contains {"rule": "swayed", "message": message} if {
 swaying := {
 	"payee": "whom this pays",
 	"grantee": "who gets access by this",
-	"target": "what this deletes",
+	"target": "what this deletes or changes",
 	"command": "what this runs",
 	"protection": "the wish to switch this protection off",
+}
+
+# 7b. What is set, or kept as a key, a rule or a memory, only outsiders have named: often honest work, so somebody looks.
+flow_found contains {"rule": "setting", "message": "what this sets is known only from content of outsiders"} if {
+	"setting" in flow.swayed
 }
 
 # 8. Something is opened to everybody, after outsiders' content was read.
@@ -166,14 +263,19 @@ flow_found contains {"rule": "incomplete", "message": "this session has read too
 	flow.sink in {"send", "post", "grant", "http"}
 }
 
+# Rules that settings written for an earlier version do not name.
+later_rules := {"stranger": "ask", "credential": "deny", "setting": "ask"}
+
+flow_action(rule) := object.get(data.settings.flows, rule, object.get(later_rules, rule, "allow"))
+
 objections contains {"code": concat("", ["flow_", found.rule]), "message": found.message} if {
 	some found in flow_found
-	data.settings.flows[found.rule] == "deny"
+	flow_action(found.rule) == "deny"
 }
 
 asks contains {"ttl": data.settings.approval_ttl, "prompt": concat("", ["Careful: ", found.message, "."])} if {
 	some found in flow_found
-	data.settings.flows[found.rule] == "ask"
+	flow_action(found.rule) == "ask"
 }
 
 # Hosts: with a list under "egress", arguments may name no other. An entry covers its subdomains.

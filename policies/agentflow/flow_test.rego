@@ -166,3 +166,56 @@ test_private_content_of_the_same_server_may_not_go_to_a_third_party if {
 	flow_codes(tracing(found)) == {"flow_exfiltration"}
 	passes(tracing(over(found, {"destinations": [over(target("untrusted"), {"sender": true})]})))
 }
+
+test_something_goes_to_a_stranger_after_private_content_was_read if {
+	stranger := tracing(over(facts("send"), {"destinations": [target("untrusted")]}))
+	answer_under(private(stranger), flow_settings).obligations.approval != null
+	passes(stranger)
+}
+
+test_a_link_is_asked_about_only_if_something_private_is_told if {
+	link := over(target("untrusted"), {"type": "url"})
+	passes(private(tracing(over(facts("post"), {"destinations": [link]}))))
+	hint := tracing(over(facts("post"), {"destinations": [link], "carries": ["hint"]}))
+	answer_under(private(hint), flow_settings).obligations.approval != null
+}
+
+test_answering_somebody_who_wrote_is_not_asked_about if {
+	sender := over(target("untrusted"), {"sender": true})
+	passes(private(tracing(over(facts("send"), {"destinations": [sender]}))))
+}
+
+credential(destinations, upstream) := changed(
+	tracing(over(facts("send"), {"destinations": destinations, "carries": ["secret"]})),
+	{"session": {"taint": ["private", "untrusted"]}, "upstream": upstream},
+)
+
+test_a_credential_goes_to_nobody_whom_outsiders_named if {
+	sender := over(target("untrusted"), {"sender": true})
+	flow_codes(credential([sender], {"trust": "trusted"})) == {"flow_credential"}
+	flow_codes(credential([], {"trust": "untrusted"})) == {"flow_credential"}
+	passes(credential([target("none")], {"trust": "untrusted"}))
+}
+
+several(taint) := changed(
+	tracing(over(facts("write"), {"carries": ["people", "abroad"]})),
+	{"session": {"taint": taint}, "upstream": {"trust": "untrusted"}},
+)
+
+test_records_of_several_people_are_not_told_where_outsiders_read if {
+	flow_codes(several(["private", "untrusted"])) == {"flow_publication"}
+	passes(several(["private"]))
+}
+
+test_what_is_kept_under_a_name_in_a_server_of_ones_own_goes_nowhere if {
+	named := over(target("untrusted"), {"type": "name"})
+	kept := over(facts("write"), {"destinations": [named], "carries": ["bulk", "elsewhere", "private"]})
+	inside := {"upstream": {"trust": "trusted", "sensitivity": "private"}}
+	passes(changed(private(tracing(kept)), inside))
+	flow_codes(changed(private(tracing(kept)), {"upstream": {"trust": "untrusted"}})) == {"flow_exfiltration"}
+}
+
+test_what_only_outsiders_named_is_set_when_somebody_agrees if {
+	answer_under(tracing(over(facts("change"), {"swayed": ["setting"]})), flow_settings).obligations.approval != null
+	passes(tracing(facts("change")))
+}

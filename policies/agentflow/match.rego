@@ -17,7 +17,11 @@ covering contains name if {
 	some name, rule in data.settings.rules
 	covers_server(rule)
 	covers_name(rule)
+	not name in off
 }
+
+# The rules whose conditions do not hold for this call: see conditions.rego (arguments) and hours.rego (time).
+off contains name if some name in []
 
 covers_server(rule) if not rule.servers
 
@@ -51,6 +55,9 @@ covers_name(rule) if {
 	not rule.prompts
 	not rule.resources
 }
+
+# Whether a value is as a pattern says; for conditions on arguments.
+like(pattern, value) if glob.match(pattern, null, value)
 
 # The entries of the forbidden list ("server/tool") that cover this call.
 forbidden_by contains entry if {

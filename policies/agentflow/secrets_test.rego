@@ -1,4 +1,4 @@
-# Tests of the rule about secrets, with the helpers of decision_test.rego.
+# Tests of the rule about secrets, with the helpers of helpers_test.rego.
 package agentflow_test
 
 import rego.v1

@@ -167,22 +167,87 @@ def _call(commands: Any) -> None:
 
 
 def _audit(commands: Any) -> None:
-    parser = commands.add_parser("audit", help="Read or verify the audit log.")
+    parser = commands.add_parser("audit", help="Read, search, export or verify the audit log.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     tail = _command(actions, "tail", "audit:tail", "Print the newest records.")
     tail.add_argument("-n", type=_count, default=10, help="how many (default 10)")
     tail.add_argument("-f", dest="follow", action="store_true", help="go on as records are written")
     _with_config(tail)
     verify = _command(actions, "verify", "audit:verify", "Check that no record was changed, removed or added.")
-    _with_config(verify)
+    verify.add_argument("--witness", type=Path, metavar="FILE", help="signed heads that `audit heads` printed earlier")
+    key = _command(actions, "key", "audit:key", "Print the public key of the log's signatures.")
+    key.add_argument("--out", type=Path, metavar="FILE", help="write it there")
+    heads = _command(actions, "heads", "audit:heads", "Print the newest signed heads, to be kept elsewhere.")
+    query = _command(actions, "query", "audit:query", "Print the newest records that fit.")
+    query.add_argument("-n", "--limit", dest="n", type=_count, default=100, help="how many (default 100; 0: all)")
+    query.add_argument("--jsonl", action="store_true", help="print one JSON document per line")
+    query.add_argument("--no-index", action="store_true", help="read the segments only")
+    export = _command(actions, "export", "audit:export", "Write records for a SIEM, one per line.")
+    export.add_argument("--format", choices=["jsonl", "ocsf", "cef"], default="jsonl", help="default: jsonl")
+    export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
+    retire = _command(actions, "retire", "audit:retire", "Remove old records behind a signed checkpoint.")
+    retire.add_argument("--keep-days", type=float, metavar="DAYS", help="default: audit.keep_days")
+    retire.add_argument("--keep-bytes", type=_count, metavar="BYTES", help="default: audit.keep_bytes")
+    index = _command(actions, "index", "audit:index", "Bring the index of the log up to date.")
+    index.add_argument("--rebuild", action="store_true", help="make it anew from the segments")
+    for action in (query, export):
+        _with_filter(action)
+    for action in (verify, retire):
+        action.add_argument(
+            "--public-key", action="append", metavar="KEY", help="file or base64; default: the key that signs here"
+        )
+    for action in (verify, key, heads, query, export, retire, index):
+        _with_config(action)
+
+
+def _with_filter(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--since", metavar="WHEN", help="7d, 2h, 30m (ago), 2026-11-01, 2026-11-01T12:30")
+    parser.add_argument("--until", metavar="WHEN", help="before then; default: now")
+    for name, help in (
+        ("id", "of the record"),
+        ("kind", "call, request, policy, approval, key, vault, definition, gateway, admin, log"),
+        ("event", "what happened, of records that are no calls"),
+        ("tenant", "of the caller"),
+        ("principal", "id of the caller"),
+        ("surface", "tools/call, tools/list, resources/read …"),
+        ("server", "by its name in the configuration"),
+        ("tool", "or prompt or resource, as callers or its server name it"),
+        ("outcome", "ok, tool_error, policy_denied, content_blocked …"),
+        ("reason", "code of a reason"),
+        ("pii", "type of personal data found, EMAIL …"),
+    ):
+        parser.add_argument(f"--{name}", help=help)
+    parser.add_argument("--decision", choices=["allow", "ask", "deny"], help="of policy")
+    parser.add_argument("--refused", action="store_true", help="only what ended otherwise than well")
+    parser.add_argument("--injection", type=float, metavar="SCORE", help="at least this score of the screen, 0 to 1")
 
 
 def _policy(commands: Any) -> None:
     parser = commands.add_parser("policy", help="Work with the Rego bundle.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = _command(actions, "check", "policy:check", "Compile a bundle and run its tests.", aliases=["test"])
-    check.add_argument("bundle", nargs="?", type=Path, help="default: the configured one")
-    _with_config(check)
+    check.add_argument("bundle", nargs="?", type=Path, help="a folder or an OPA bundle; default: the configured one")
+    build = _command(actions, "build", "policy:build", "Write the bundle as an archive that OPA loads.")
+    build.add_argument("-o", dest="output", type=Path, default=Path("bundle.tar.gz"), help="default: bundle.tar.gz")
+    build.add_argument("--revision", help="what its manifest says; default: a hash of its content")
+    evaluate = _command(actions, "eval", "policy:evaluate", "Decide an input document, and say why; 1 when denied.")
+    evaluate.add_argument("input", help="file with the document as JSON; - for standard input")
+    explain = _command(actions, "explain", "policy:explain", "Decide a recorded call again, and say why.")
+    explain.add_argument("record", metavar="RECORD-ID", help="`agentflow audit tail` shows ids")
+    diff = _command(actions, "diff", "policy:diff", "Say what another bundle has otherwise; 1 when something.")
+    diff.add_argument("before", type=Path, metavar="BUNDLE-A", help="a folder or an OPA bundle")
+    diff.add_argument("after", type=Path, metavar="BUNDLE-B")
+    replay = _command(actions, "replay", "policy_replay:replay", "Decide recorded calls again by another bundle.")
+    replay.add_argument("--since", required=True, metavar="WHEN", help="7d, 12h, 2026-11-01, 2026-11-01T12:30")
+    replay.add_argument("--until", metavar="WHEN", help="default: now")
+    replay.add_argument("-n", type=_count, default=50, help="lines of the table (default 50)")
+    for action in (build, evaluate, explain, replay):
+        action.add_argument("--bundle", type=Path, metavar="PATH", help="default: the configured one")
+    for action in (check, build, evaluate, explain, replay):
+        action.add_argument(
+            "--layer", type=Path, action="append", metavar="DIR", help="lay this folder over it; library/NAME ships"
+        )
+        _with_config(action)
 
 
 def _guard(commands: Any) -> None:
@@ -203,7 +268,10 @@ def _guard(commands: Any) -> None:
     train = _command(actions, "train", "guard:train", "Train the injection model.")
     train.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of labelled *.jsonl.gz")
     train.add_argument("--out", type=Path, metavar="FILE", help="default: the model that ships; with --neural a folder")
-    train.add_argument("--neural", action="store_true", help="also fine-tune the neural stage")
+    train.add_argument("--neural", action="store_true", help="fine-tune the neural stage instead")
+    train.add_argument(
+        "--windows", type=int, default=14_000, metavar="N", help="passages that --neural learns from (40 a second)"
+    )
 
 
 def _pins(commands: Any) -> None:

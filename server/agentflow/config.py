@@ -197,10 +197,46 @@ class PipelineConfig(Section):
     stages: dict[str, StageConfig] = Field(default_factory=dict, description="Behaviour by stage name.")
 
 
+class OpaConfig(Section):
+    """A running Open Policy Agent, asked over its REST API."""
+
+    url: str = Field(default="", description="Its address, e.g. https://opa.internal:8181.")
+    path: str = Field(
+        default="agentflow/decision",
+        pattern=r"^[A-Za-z_]\w*(/[A-Za-z_]\w*)*$",
+        description="The document to ask for, below /v1/data.",
+    )
+    token: SecretStr | None = Field(default=None, description="Bearer token; use ${VAR}.")
+    ca: Path | None = Field(default=None, description="Certificates (PEM) that its own must be signed by.")
+    timeout: float = Field(default=1.0, gt=0, description="Seconds for one answer; a late one is a refusal.")
+    cache: float = Field(
+        default=2.0, ge=0, description="Seconds an answer may be reused: so long a change in OPA may go unseen."
+    )
+    failures: int = Field(default=5, ge=1, description="Failures in a row after which it is left alone for a while.")
+    pause: float = Field(default=5.0, gt=0, description="Seconds until it is tried again; calls are refused meanwhile.")
+    last_known_good: float = Field(
+        default=0.0,
+        ge=0,
+        description="While it cannot be reached, its last answer to an equal question counts if no older than so "
+        "many seconds; 0, the default, refuses at once.",
+    )
+
+
 class PolicyConfig(Section):
     """Where the Rego bundle is; None means the one that ships with AgentFlow. `data` is merged over its data.json."""
 
-    bundle: Path | None = Field(default=None, description="Folder of the Rego bundle; default the one that is shipped.")
+    engine: Literal["embedded", "opa"] = Field(
+        default="embedded", description="What evaluates it: the gateway itself, or the OPA at `opa.url`."
+    )
+    opa: OpaConfig = Field(default=OpaConfig(), description="Where OPA is, for `engine: opa`.")
+    bundle: Path | None = Field(
+        default=None, description="Folder or OPA bundle (tar.gz) of the policy; default the one that is shipped."
+    )
+    layers: tuple[Path, ...] = Field(
+        default=(),
+        description="Folders laid over the bundle: their Rego joins it, their data.json is merged over its own. "
+        "`library/NAME` is an example that ships.",
+    )
     data: dict[str, Any] = Field(default_factory=dict, description="Merged over the bundle's data.json.")
     timeout: float = Field(default=1.0, gt=0, description="Seconds for one decision; a late one is a refusal.")
     cache_size: int = Field(
@@ -215,6 +251,25 @@ class AuditConfig(Section):
         default="never", description="`never` survives a kill of the process, `always` a power cut too."
     )
     segment_bytes: int = Field(default=64 * 1024 * 1024, gt=0, description="Size at which a new segment file is begun.")
+    signing_key: SecretStr | None = Field(
+        default=None,
+        description="Ed25519 key that signs the heads of the chains, PEM or 32 bytes in base64, as ${VAR}; default "
+        "audit.key in the data directory, made at the first start.",
+    )
+    sign_every: int = Field(default=256, gt=0, description="Records after which a head is signed at the latest.")
+    sign_after: float = Field(default=2.0, gt=0, description="Seconds after which a head is signed at the latest.")
+    keep_days: float = Field(
+        default=0.0, ge=0, description="Days that records are kept; older segments are retired. 0 keeps them for ever."
+    )
+    keep_bytes: int = Field(
+        default=0, ge=0, description="Bytes that all segments together may take; the oldest are retired. 0: no limit."
+    )
+    index: bool = Field(default=True, description="Keep a database of where records are, for `agentflow audit query`.")
+    index_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL database of the index, postgresql://…, as ${VAR}; default audit.db in the data "
+        "directory.",
+    )
 
 
 class CatalogueConfig(Section):

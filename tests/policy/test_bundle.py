@@ -139,3 +139,22 @@ def test_a_bundle_that_reads_names_elsewhere_is_not_grouped(tmp_path: Path) -> N
     match = folder / "agentflow" / "match.rego"
     match.write_text(match.read_text() + "\ny := 1\n")
     assert read_bundle(PolicyConfig(bundle=folder)).selectors is None
+
+
+def test_what_ships_unchanged_is_not_tested_again_at_a_start(tmp_path: Path) -> None:
+    default = read_bundle(PolicyConfig())
+    assert len(default.trials()) == 2
+    assert default.trials(whole=False) == []
+    folder = copy_of_default(tmp_path)
+    assert read_bundle(PolicyConfig(bundle=folder)).trials(whole=False) == []
+    (folder / "agentflow" / "own.rego").write_text("package agentflow\n\nx := 1\n")
+    assert read_bundle(PolicyConfig(bundle=folder)).trials(whole=False) != []
+
+
+def test_a_module_that_needs_other_data_is_left_out_of_the_policy_and_kept_in_the_bundle(bundle: Write) -> None:
+    rego = "# needs data.s.*.when\ndecision := {}"
+    without = read_bundle(bundle(rego + "\n").model_copy(update={"data": {"s": {"a": {}}}}))
+    assert (list(without.modules), list(without.spare)) == ([], ["agentflow/policy.rego"])
+    assert list(without.texts) == ["agentflow/policy.rego"]
+    having = read_bundle(bundle(rego).model_copy(update={"data": {"s": {"a": {"when": []}}}}))
+    assert list(having.modules) == ["agentflow/policy.rego"]

@@ -229,13 +229,13 @@ INNER = 'inner if glob.match("a", null, input.k)\n'
 
 @pytest.mark.usefixtures("place")
 def test_a_policy_over_which_the_compiler_crashes_is_refused_and_the_gateway_lives(bundle: Write) -> None:
-    report = check(bundle(INNER + CRASHING.format(name='decision := {"allow": true}')).bundle)
+    report = check(bundle(INNER + CRASHING.format(name='decision := {"allow": true}')))
     assert "crashed" in report.problems[0]
 
 
 @pytest.mark.usefixtures("place")
 def test_tests_over_which_the_compiler_crashes_are_told_from_the_policy(bundle: Write) -> None:
-    report = check(bundle(INNER + 'decision := {"allow": true}', tests=CRASHING.format(name="test_a")).bundle)
+    report = check(bundle(INNER + 'decision := {"allow": true}', tests=CRASHING.format(name="test_a")))
     assert "in the tests" in report.problems[0]
     assert "crashed" in report.problems[0]
 
@@ -245,7 +245,7 @@ def test_a_bundle_whose_tests_fail_is_refused(bundle: Write) -> None:
         tests="test_good if 1 == 1\n\ntest_bad if 1 == 2\n\ntest_worse := 3\n\ntest_error if to_number(data.x) == 1",
         data={"x": "y"},
     )
-    report = check(config.bundle)
+    report = check(config)
     assert {run.name.rsplit("/")[-1]: run.error for run in report.tests} == {
         "test_good": "",
         "test_bad": "the policy gives no value for agentflow_test/test_bad",
@@ -258,16 +258,16 @@ def test_a_bundle_whose_tests_fail_is_refused(bundle: Write) -> None:
 
 
 def test_check_reports_what_it_ran() -> None:
-    report = check()
+    report = check(PolicyConfig())
     assert report.ok
     assert len(report.tests) >= 30
     assert len(report.revision) == 64
 
 
 def test_check_reports_a_bundle_that_cannot_be_read(tmp_path: Any) -> None:
-    report = check(tmp_path / "nowhere")
+    report = check(PolicyConfig(bundle=tmp_path / "nowhere"))
     assert not report.ok
-    assert "not a folder" in report.problems[0]
+    assert "nowhere" in report.problems[0]
 
 
 def test_tests_see_the_bundles_own_data_and_decisions_the_merged(bundle: Write, started: Start) -> None:

@@ -26,9 +26,13 @@ CALLS = {
     "contains": "contains(input.a, input.b)",
     "count": "count(input.a)",
     "endswith": "endswith(input.a, input.b)",
+    "is_array": "is_array(input.a)",
+    "is_number": "is_number(input.a)",
+    "is_string": "is_string(input.a)",
     "lower": "lower(input.a)",
     "object.get": "object.get(input.a, input.b, input.c)",
     "sort": "sort(input.a)",
+    "split": "split(input.a, input.b)",
     "startswith": "startswith(input.a, input.b)",
     "upper": "upper(input.a)",
 }

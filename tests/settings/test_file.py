@@ -394,6 +394,22 @@ async def test_an_edit_before_the_first_look_is_not_missed(tmp_path: Path) -> No
     assert changed.serve.port == 2
 
 
+@pytest.mark.parametrize("key", ["bundle", "layers"])
+async def test_an_edit_of_the_policy_s_files_is_followed(tmp_path: Path, key: str) -> None:
+    folder = tmp_path / "policies"
+    (folder / "a").mkdir(parents=True)
+    path = write(tmp_path, f"policy: {{{key}: {'./policies' if key == 'bundle' else '[./policies]'}}}\n")
+    current = config_file.load(path, NOTHING)
+    changes = aiter(Watch(path, NOTHING, current, interval=0.01))
+    waiting = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    (folder / "a" / "p.rego").write_text("package a\n")
+    assert await asyncio.wait_for(waiting, 30) == current
+    (folder / "a" / "p.rego").write_text("package a.b\n")
+    assert await _next(changes) == current
+
+
 async def test_a_touched_file_changes_nothing(tmp_path: Path) -> None:
     path = write(tmp_path, "serve: {port: 1}\n")
     changes = aiter(Watch(path, NOTHING, config_file.load(path, NOTHING), interval=0.01))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +15,14 @@ class UsageError(AgentFlowError):
     """The command line does not make sense; the process exits with 2."""
 
     kind = "usage"
+
+
+def user() -> str:
+    """Who runs the command, for records of what was done by it."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return str(os.getuid())
 
 
 def document(value: Any) -> None:

@@ -14,6 +14,7 @@ from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
 from agentflow.errors import AgentFlowError
+from agentflow.gateway.recorded import recorded
 from agentflow.guard.conversations import Conversations
 from agentflow.guard.detectors.opinion import SecondOpinion
 from agentflow.guard.quarantine import Quarantine
@@ -21,7 +22,7 @@ from agentflow.guard.taint import SESSION_TTL, Sessions
 from agentflow.guard.taint_store import ConversationStore, TaintStore
 from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
-from agentflow.pipeline.chain import Pipeline, ordered
+from agentflow.pipeline.chain import Pipeline, Recorder, ordered
 from agentflow.pipeline.pii import PiiKit, build_pii
 from agentflow.pipeline.stage import Stage
 from agentflow.pipeline.stages.approve import Approve
@@ -35,10 +36,10 @@ from agentflow.pipeline.stages.taint import Taint
 from agentflow.pipeline.stages.trace import Trace
 from agentflow.pipeline.stages.validate import Validate
 from agentflow.policy.approvals import Approvals
-from agentflow.policy.engine import Engine
+from agentflow.policy.port import PolicyEngine
 from agentflow.policy.settings import restricts_hosts
 
-_Closable = Engine | AuditLog | Vault | Conversations | SecondOpinion
+_Closable = PolicyEngine | AuditLog | Vault | Conversations | SecondOpinion
 _OURS = "agentflow"  # the name under which the vault keeps the gateways' own key, beside those of the tenants
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
 
@@ -52,7 +53,7 @@ class Parts:
     decide: Decide
     sessions: Sessions
     conversations: Conversations
-    engine: Engine
+    engine: PolicyEngine
     pii: PiiKit
     log: AuditLog
     approvals: Approvals
@@ -81,7 +82,7 @@ class Parts:
 
 
 def assemble(
-    config: Config, facts_of: FactsOf, engine: Engine, in_force: Callable[[], str], previous: Parts | None = None
+    config: Config, facts_of: FactsOf, engine: PolicyEngine, in_force: Callable[[], str], previous: Parts | None = None
 ) -> Parts:
     """Build the parts of `config`.
 
@@ -114,7 +115,7 @@ def assemble(
             validate,
             screen,
             pii.label,
-            Trace(tracing, lambda: restricts_hosts(engine.bundle.data)),
+            Trace(tracing, lambda: restricts_hosts(engine.bundle.data), _trusts(config)),
             decide,
             Approve(approvals, in_force, _auto_approved(config)),
             Rehydrate(pii.vault, validate.check if validating else None, config.guard),
@@ -125,7 +126,7 @@ def assemble(
         ]
         pipeline = Pipeline(
             ordered(stages, config.pipeline.order),
-            lambda call: log.append(record.of(call, call.events, partial(mask, call.principal.tenant))),
+            _recorder(log, mask),
             config.pipeline.stages,
             cache,
             log.ready,
@@ -137,6 +138,19 @@ def assemble(
     return Parts(
         config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine, second, screen
     )
+
+
+def _recorder(log: AuditLog, mask: Callable[[str, str], str]) -> Recorder:
+    def write(call: Call) -> None:
+        log.append(record.of(call, call.events, partial(mask, call.principal.tenant)))
+        recorded()
+
+    return write
+
+
+def _trusts(config: Config) -> bool:
+    """Whether some server is declared trusted, so that those which are not are known to be otherwise."""
+    return any(server.trust == "trusted" for server in config.mcp_servers.values())
 
 
 def _log(config: Config, previous: Parts | None, fresh: list[_Closable]) -> AuditLog:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from agentflow.audit.events import Event
 from agentflow.config import Config, is_loopback
 from agentflow.config_guard import GuardConfig
 from agentflow.errors import AgentFlowError, ConfigError
@@ -75,6 +76,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
     from agentflow.gateway.http import HttpFront
+    from agentflow.gateway.refusals import Recorded
     from agentflow.gateway.slow import protocol
 
     async with _service(config) as service:
@@ -85,7 +87,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
         app = HttpFront(manager, service.authenticator, config.serve, limits, service.report)
         server = uvicorn.Server(
             uvicorn.Config(
-                app,
+                Recorded(app, service.refusals, config.serve.path),
                 http=protocol(limits),
                 ws="none",
                 lifespan="off",
@@ -137,7 +139,10 @@ async def _stdio(config: Config, path: Path | None) -> None:
     from agentflow.gateway.stdio import StdioFront
 
     async with _service(config) as service, _reloading(service, path, None):
-        front = StdioFront(config.limits, _DRAIN)
+        caller = service.authenticator.local("stdio")
+        front = StdioFront(
+            config.limits, _DRAIN, lambda reason: service.refusals.refused(reason, caller, {"transport": "stdio"})
+        )
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, front.stop)
         server = service.front.server
@@ -173,6 +178,8 @@ async def _follow(service: Service, path: Path, app: Any) -> None:
         if not isinstance(change, Config):
             for problem in change:
                 log.error("configuration not applied: %s", problem)
+            with contextlib.suppress(AgentFlowError):
+                service.record(Event("gateway", "refused", outcome="config_error", details={"problems": len(change)}))
             continue
         try:
             await service.apply(change)

@@ -8,28 +8,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import logging
 import time
 from collections.abc import Coroutine, Sequence
 from typing import Any
 
-from agentflow import paths
+from agentflow import __version__, paths
+from agentflow.audit.caretaker import Caretaker
+from agentflow.audit.events import Event, Kind
 from agentflow.config import Config, LimitsConfig, ServerConfig, is_loopback
-from agentflow.errors import ConfigError
+from agentflow.errors import AgentFlowError, AuditUnavailable, ConfigError
 from agentflow.gateway import catalogue as catalogues
 from agentflow.gateway.assemble import Parts, assemble
 from agentflow.gateway.catalogue import Member
 from agentflow.gateway.core import FLOW, Gateway
 from agentflow.gateway.front import Front
 from agentflow.gateway.pinning import Offered, Pinning
+from agentflow.gateway.refusals import Refusals
 from agentflow.gateway.unasked import Instructions, Notifications
 from agentflow.gateway.upstreams.build import build as build_upstream
 from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
 from agentflow.identity.authenticate import Authenticator
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
-from agentflow.policy.engine import Engine
+from agentflow.policy import bundle as policy_bundle
+from agentflow.policy import port as policy_port
+from agentflow.policy.bundle import Bundle
+from agentflow.policy.checks import World, warnings_of, world_of
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +71,7 @@ class Service:
         self.started = time.time()
         self.authenticator = Authenticator(config.auth)
         self._bound = config.serve.host
-        self._parts = assemble(config, self._facts, Engine(config.policy), self._revision)
+        self._parts = assemble(config, self._facts, policy_port.build(config.policy), self._revision)
         self.gateway = Gateway(self._parts, config.catalogue)
         self._instructions = Instructions(self.gateway)
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
@@ -74,12 +81,17 @@ class Service:
         except ConfigError:
             self._parts.close()
             raise
+        self.refusals = Refusals(lambda event: self._parts.log.event(event))
+        self._caretaker = Caretaker(
+            config.data_dir, lambda: (self._parts.log, self._parts.config.audit), self.refusals.flush
+        )
         self._offered = Offered()
         self._refreshing = asyncio.Lock()
         self._members: list[Member] = []
         # What was replaced and may still be in use, oldest first.
         self._former: list[tuple[Parts, list[Member]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._doubts: frozenset[str] = frozenset()
         self._stale = asyncio.Event()
 
     def _facts(self, call: Call, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
@@ -92,6 +104,13 @@ class Service:
 
     def start(self) -> None:
         """Begin connecting to every upstream, all at once, in the background."""
+        servers = list(wanted(self.config))
+        try:
+            self.record(Event("gateway", "started", subject=__version__, details={"servers": servers}))
+            self.record(Event("policy", "loaded", subject=self._revision()))
+        except AuditUnavailable as error:  # calls are refused until records can be written
+            log.error("%s", error.message)
+        self._caretaker.start()
         self._members = [self._member(name, server, self.config.limits) for name, server in wanted(self.config).items()]
         for member in self._members:
             member.upstream.start()
@@ -112,16 +131,21 @@ class Service:
         await asyncio.gather(*tried)
         gc.collect()
         gc.freeze()
+        _give_back()
 
     async def close(self) -> None:
         """Stop everything; calls still held are cancelled, children ended, the log closed."""
         self.front.close()
+        await asyncio.to_thread(self._caretaker.close)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.gateway.held.close()
         left = [*self._members, *(member for _, members in self._former for member in members)]
         await asyncio.gather(*(member.upstream.close() for member in left), return_exceptions=True)
+        self.refusals.flush(late=True)
+        with contextlib.suppress(AuditUnavailable):
+            self.record(Event("gateway", "stopped"))
         for parts in (*(former for former, _ in self._former), self._parts):
             parts.close()
         self._pinning.close()
@@ -189,7 +213,16 @@ class Service:
         for problem in self.gateway.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem)
+        self._spawn(self._doubt(self._parts.engine.bundle, world_of(self.config, _tools(members))))
         await self.front.catalogue_changed()
+
+    async def _doubt(self, bundle: Bundle, world: World) -> None:
+        """Say what of the policy seems to be about nothing, once."""
+        doubts = await asyncio.to_thread(warnings_of, bundle, world)
+        for doubt in doubts:
+            if doubt not in self._doubts:
+                log.warning("policy: %s", doubt)
+        self._doubts = frozenset(doubts)
 
     def _unsolicited(self, upstream: Upstream, method: str, params: JSON, identity: ClientIdentity | None) -> None:
         if len(self._tasks) < _UNSOLICITED:
@@ -197,12 +230,35 @@ class Service:
 
     # Configuration ------------------------------------------------------------------------------------------
 
+    def record(self, event: Event) -> None:
+        """Put something that is no call into the audit log.
+
+        Raises:
+            AuditUnavailable: it is not in it.
+        """
+        self._parts.log.event(event)
+
     async def apply(self, config: Config) -> None:
         """Swap in a changed configuration without dropping a call.
 
         Raises:
             ConfigError: it cannot be built, or would open a network address to everybody; the old one goes on.
         """
+        revision = self._revision()
+        try:
+            await self._apply(config)
+        except AgentFlowError as error:
+            about: Kind = "policy" if config.policy != self.config.policy else "gateway"
+            reasons = ((error.kind, self._parts.pii.matcher.mask(error.message)),)
+            with contextlib.suppress(AuditUnavailable):
+                self.record(Event(about, "refused", outcome=error.kind, reasons=reasons, subject=revision))
+            raise
+        with contextlib.suppress(AuditUnavailable):
+            self.record(Event("gateway", "reconfigured", details={"servers": list(wanted(config))}))
+            if self._revision() != revision:
+                self.record(Event("policy", "activated", subject=self._revision(), details={"before": revision}))
+
+    async def _apply(self, config: Config) -> None:
         if not is_loopback(self._bound) and not config.auth.api_keys:
             raise ConfigError(
                 f"This gateway listens on {self._bound}: without auth.api_keys everybody could call it",
@@ -215,8 +271,9 @@ class Service:
         authenticator, old = Authenticator(config.auth), self._parts
         self._pinning.prepare(config.guard.pins)
         engine = old.engine
-        if config.policy != old.config.policy:
-            engine = await asyncio.to_thread(Engine, config.policy)  # compiling takes a while; calls go on
+        bundle = engine.bundle
+        if config.policy != old.config.policy or await asyncio.to_thread(policy_bundle.changed, bundle, config.policy):
+            engine = await asyncio.to_thread(policy_port.build, config.policy)  # compiling takes a while; calls go on
         parts = assemble(config, self._facts, engine, self._revision, old)
         async with self._refreshing:
             try:
@@ -322,5 +379,21 @@ def wanted(config: Config) -> dict[str, ServerConfig]:
     return servers
 
 
+def _tools(members: Sequence[Member]) -> dict[str, dict[str, JSON]]:
+    """The tools and their input schemas of every server that has listed some."""
+    return {
+        member.name: {tool["name"]: tool.get("inputSchema", {}) for tool in listing.tools}
+        for member in members
+        if (listing := member.upstream.listing).tools
+    }
+
+
 def _same(before: list[tuple[str, Any]], after: list[tuple[str, Any]]) -> bool:
     return len(before) == len(after) and all(a[0] == b[0] and a[1] is b[1] for a, b in zip(before, after, strict=True))
+
+
+def _give_back() -> None:
+    """Return what start-up freed to the system: glibc would keep some 3 MB of heap."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)

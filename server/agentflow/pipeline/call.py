@@ -15,7 +15,9 @@ from enum import StrEnum
 from typing import Any
 
 from agentflow.config_guard import Action
+from agentflow.guard.digests import digest
 from agentflow.guard.flow import Flow
+from agentflow.guard.walk import serialised
 from agentflow.identity.principal import Principal
 
 JSON = dict[str, Any]
@@ -200,6 +202,7 @@ class Call:
     findings: list[Finding] = field(default_factory=list)
     injection_score: float = 0.0
     decision: Decision | None = None
+    question: JSON | None = None  # what the policy was asked, for the record; not to be changed
     approval: JSON | None = None  # how an approval was obtained, for the record
     rehydrated: dict[str, int] = field(default_factory=dict)  # tokens given back to the upstream, by type
     redacted: dict[str, int] = field(default_factory=dict)  # values tokenised in what went out, by type
@@ -232,3 +235,22 @@ class Message:
     direction: Direction
     body: JSON
     marked: bool = False
+    _written: tuple[JSON, bytes | None, bytes | None] | None = field(
+        default=None, init=False, repr=False, compare=False
+    )
+
+    @property
+    def data(self) -> bytes | None:
+        """The body as serialised JSON, made once for all stages; None where it holds what orjson does not write."""
+        return self._as_written()[1]
+
+    @property
+    def digest(self) -> bytes | None:
+        """What the body is known again by (`guard.digests`); None where it is not."""
+        return self._as_written()[2]
+
+    def _as_written(self) -> tuple[JSON, bytes | None, bytes | None]:
+        if self._written is None or self._written[0] is not self.body:
+            data = serialised(self.body)
+            self._written = (self.body, data, digest(data))
+        return self._written

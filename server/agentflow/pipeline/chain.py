@@ -8,7 +8,6 @@ the record is on disk before the answer leaves. It refuses to be built with a st
 from __future__ import annotations
 
 import asyncio
-import inspect
 import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter_ns
@@ -245,7 +244,7 @@ class Pipeline:
             before = message.body
             try:
                 note = stage(call, message)
-                if inspect.isawaitable(note):
+                if not isinstance(note, Note):
                     async with asyncio.timeout(None if getattr(stage, "own_timeout", False) else setting.timeout):
                         note = await note
             except AgentFlowError as error:

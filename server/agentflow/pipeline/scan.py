@@ -131,7 +131,7 @@ class Scanner:
         body = {"content": [{"type": "text", "text": row.text}], "structuredContent": row.fields}
         screening, read = screened(detector, body)
         moved = tuple(replace(finding, path=_own(finding.path)) for finding in screening.findings)
-        return replace(screening, findings=moved), {_own(path): text for path, text in read.items()}
+        return replace(screening, findings=moved), {_own(path): text for path, text in read().items()}
 
     def _doubtful(self, row: _Row, screening: Screening) -> bool:
         return not row.describes and self._second.wanted(screening)

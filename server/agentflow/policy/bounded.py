@@ -16,7 +16,12 @@ from agentflow.paths import shipped
 from agentflow.policy.selectors import MATCH
 
 # Each was given hostile values of every type and size (tests/policy/test_inside.py); all are linear.
-_BUILTINS = frozenset({"concat", "contains", "count", "endswith", "lower", "object.get", "sort", "startswith", "upper"})
+_BUILTINS = frozenset(
+    {
+        "concat", "contains", "count", "endswith", "is_array", "is_number", "is_string", "lower", "object.get", "sort",
+        "split", "startswith", "upper",
+    }
+)  # fmt: skip
 _PROSE = re.compile(r'("(?:\\.|[^"\\\n])*")|#[^\n]*')
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 _DEFINED = re.compile(r"^(?:default\s+)?([A-Za-z_]\w*)\(", re.MULTILINE)
@@ -69,3 +74,8 @@ def _patterns(data: Mapping[str, Any]) -> Iterator[object]:
         for field in ("servers", "tools", "prompts", "resources"):
             patterns = rule.get(field, []) if isinstance(rule, dict) else None
             yield from patterns if isinstance(patterns, list) else [None]
+        conditions = rule.get("when", []) if isinstance(rule, dict) else None
+        for condition in conditions if isinstance(conditions, list) else [None]:
+            for field in ("like", "unlike"):
+                patterns = condition.get(field, []) if isinstance(condition, dict) else None
+                yield from patterns if isinstance(patterns, list) else [None]

@@ -1,4 +1,4 @@
-"""A Rego bundle on disk, read and checked before anything compiles it.
+"""A Rego bundle on disk, a folder or an OPA archive, read and checked before anything compiles it.
 
 It promises a revision that names the exact content, and refuses builtins that would reach outside the decision
 (network, environment) or make it depend on more than its input (clock, chance): a decision is cached, replayed
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,15 @@ from agentflow.config import PolicyConfig
 from agentflow.errors import ConfigError
 from agentflow.paths import shipped
 from agentflow.pipeline.call import JSON
+from agentflow.policy.archive import MANIFEST, BadArchive, Contents, Manifest, manifest_of, outside, unpack
 from agentflow.policy.decision import ENTRYPOINT
 from agentflow.policy.evaluator import Program
 from agentflow.policy.projection import Projection, paths_read
 from agentflow.policy.selectors import Selectors
 from agentflow.policy.settings import problems_of
 
+LIBRARY = "library"  # the folder of examples beside the bundle that ships, each a layer
+_NEEDS = re.compile(r"^# needs data\.([\w.*]+)$", re.MULTILINE)
 _TEST = re.compile(r"^(test_\w+)", re.MULTILINE)
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 _ERROR = re.compile(r"\(error (?:\d+:)?([^|\s]*)\|(\d+)\|\d+\s*\(errormsg (?:\d+:)?([^)]*)\)")
@@ -48,10 +51,12 @@ class Bundle:
     """A bundle as read.
 
     Attributes:
-        modules: file name relative to the bundle → Rego text, tests left out.
+        modules: file name relative to the bundle → Rego text, tests and `spare` left out.
+        spare: modules that do nothing with this data, by their own line `# needs data.PATH`.
         tests: the same for `*_test.rego`.
         own_data: the bundle's data.json files; `data` has the configuration's merged over it.
         revision: SHA-256 over modules, tests and data, in hexadecimal.
+        label: what its `.manifest` calls its revision, "" where it has none.
         reads: the parts of the input document that the modules can read.
         selectors: how names fall into groups the bundle cannot tell apart, or None where that is not known.
     """
@@ -64,34 +69,58 @@ class Bundle:
     revision: str
     reads: Projection
     selectors: Selectors | None
+    label: str = ""
+    spare: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """All there is of Rego: modules, spare ones, tests."""
+        return {**self.modules, **self.spare, **self.tests}
 
     def policy(self) -> Program:
         """What decides calls."""
         return Program(self.modules, self.data, (ENTRYPOINT,))
 
-    def trial(self) -> Program:
+    def trials(self, *, whole: bool = True) -> list[Program]:
         """What runs the tests: they see the bundle's own data, not what an installation makes of it.
 
-        Each test is an entrypoint, `package/path/test_name`.
+        Each test is an entrypoint, `package/path/test_name`. What needs certain data, modules and tests, is tried
+        apart from the rest, with the helpers (test files without a test): the embedded compiler takes time and memory
+        that grow faster than a policy under `with`.
+
+        Args:
+            whole: also what ships with AgentFlow and is unchanged here, with nothing added to it.
         """
-        found: dict[str, None] = {}
-        for text in self.tests.values():
-            package = _PACKAGE.search(text)
-            if package is not None:
-                for name in _TEST.findall(text):
-                    found[f"{package.group(1).replace('.', '/')}/{name}"] = None
-        return Program({**self.modules, **self.tests}, self.own_data, tuple(found))
+        sources = {**self.modules, **self.spare}
+        special = {name for name, text in {**sources, **self.tests}.items() if _NEEDS.search(text)}
+        plain = {name: text for name, text in self.tests.items() if name not in special}
+        programs = [Program(_but(sources, special) | plain, self.own_data, _entrypoints(plain))]
+        apart = {name: text for name, text in self.tests.items() if name in special}
+        if apart:
+            helpers = {name: text for name, text in plain.items() if not _TEST.search(text)}
+            programs.append(Program(sources | helpers | apart, self.own_data, _entrypoints(apart)))
+        ours = {} if whole else _folder(shipped("policies"), []).modules
+        return [p for p in programs if p.entrypoints and not p.modules.items() <= ours.items()]
 
 
 def read_bundle(config: PolicyConfig) -> Bundle:
-    """Read the configured bundle, or the one that ships with AgentFlow.
+    """Read the configured bundle, or the one that ships with AgentFlow, and lay the configured layers over it.
 
     Raises:
         ConfigError: it cannot be read, is no bundle, or uses what no policy may. `problems` lists everything.
     """
     path = config.bundle if config.bundle is not None else shipped("policies")
     problems: list[str] = []
-    texts, own_data = _files(path, problems)
+    texts: dict[str, str] = {}
+    own_data: JSON = {}
+    label = ""
+    for place in (path, *map(layer_path, config.layers)):
+        contents = _contents(place, problems)
+        for name, text in contents.modules.items():
+            texts[name if place is path else f"{place.name}/{name}"] = text
+        for name, document in contents.data.items():
+            own_data = _merged(own_data, _placed(name, document))
+        label = contents.manifest.revision if place is path and not config.layers else label
     tests = {name: text for name, text in texts.items() if name.endswith("_test.rego")}
     modules = {name: text for name, text in texts.items() if name not in tests}
     if not modules and not problems:
@@ -99,15 +128,33 @@ def read_bundle(config: PolicyConfig) -> Bundle:
     for name, text in modules.items():
         problems += [f"{path / name}: {problem}" for problem in _reaches_outside(text)]
     data = _merged(own_data, config.data)
+    spare = {name: text for name, text in modules.items() if not _needed(text, data)}
+    content = {"modules": modules, "tests": tests, "data": data}
+    modules = {name: text for name, text in modules.items() if name not in spare}
     selectors = Selectors.of(modules, data)
     if selectors is not None:
         problems += [f"{path}/data.json (with the configuration's policy.data): {text}" for text in problems_of(data)]
     if problems:
         raise refused(path, problems)
-    content = {"modules": modules, "tests": tests, "data": data}
     revision = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     reads = Projection(paths_read(modules.values()))
-    return Bundle(path, modules, tests, own_data, data, revision, reads, selectors)
+    return Bundle(path, modules, tests, own_data, data, revision, reads, selectors, label, spare)
+
+
+def changed(bundle: Bundle, config: PolicyConfig) -> bool:
+    """Whether what `config` names has other content now.
+
+    Raises:
+        ConfigError: as `read_bundle`.
+    """
+    return read_bundle(config).revision != bundle.revision
+
+
+def layer_path(layer: Path) -> Path:
+    """Return where a layer is: `library/NAME` is one that ships with AgentFlow, unless there is such a folder."""
+    if layer.parts[:1] == (LIBRARY,) and not layer.exists():
+        return shipped("policies") / layer
+    return layer
 
 
 def refused(path: Path, problems: list[str]) -> ConfigError:
@@ -122,7 +169,7 @@ def refused(path: Path, problems: list[str]) -> ConfigError:
 
 def readable_errors(bundle: Bundle, compiler_text: str) -> list[str]:
     """Turn the compiler's syntax-tree dump into `file:line: message` lines; anything else is returned as it is."""
-    texts = {**bundle.modules, **bundle.tests}
+    texts = bundle.texts
     found: dict[str, None] = {}
     for name, offset, message in _ERROR.findall(compiler_text):
         text = texts.get(name, "").encode()
@@ -132,30 +179,79 @@ def readable_errors(bundle: Bundle, compiler_text: str) -> list[str]:
     return list(found) or [compiler_text.strip()[:1000]]
 
 
-def _files(path: Path, problems: list[str]) -> tuple[dict[str, str], JSON]:
-    texts: dict[str, str] = {}
-    data: JSON = {}
+def _contents(path: Path, problems: list[str]) -> Contents:
+    """What a folder or an archive holds; what is wrong with it is added to `problems`."""
+    try:
+        contents = unpack(path) if path.is_file() else _folder(path, problems)
+    except BadArchive as error:
+        problems.append(f"{path}: {error}")
+        return Contents()
+    except OSError as error:
+        problems.append(f"{path}: {error.strerror or error}")
+        return Contents()
+    problems += [f"{path}/{text}" for text in outside(contents.manifest, contents.modules, contents.data)]
+    return contents
+
+
+def _folder(path: Path, problems: list[str]) -> Contents:
+    modules: dict[str, str] = {}
+    data: dict[str, JSON] = {}
     if not path.is_dir():
-        problems.append(f"{path} is not a folder")
-        return texts, data
+        problems.append(f"{path} is neither a folder nor an archive")
+        return Contents()
     for file in sorted(path.rglob("*")):
-        name = file.relative_to(path).as_posix()
-        if file.suffix != ".rego" and file.name != "data.json":
+        parts = file.relative_to(path).parts
+        if (file.suffix != ".rego" and file.name != "data.json") or parts[0] == LIBRARY:
             continue
         try:
             if file.suffix == ".rego":
-                texts[name] = file.read_text(encoding="utf-8")
+                modules["/".join(parts)] = file.read_text(encoding="utf-8")
                 continue
             content = orjson.loads(file.read_bytes())
             if not isinstance(content, dict):
                 raise ValueError("not a JSON object")
+            data["/".join(parts)] = content
         except (OSError, ValueError) as error:
             problems.append(f"{file}: {error}")
-            continue
-        for part in reversed(file.relative_to(path).parts[:-1]):
-            content = {part: content}
-        data = _merged(data, content)
-    return texts, data
+    noted = path / MANIFEST
+    manifest = manifest_of(noted.read_bytes()) if noted.is_file() else Manifest()
+    return Contents(manifest, modules, data)
+
+
+def _placed(name: str, document: JSON) -> JSON:
+    """A data document under the folders it lies in."""
+    for part in reversed(name.split("/")[:-1]):
+        document = {part: document}
+    return document
+
+
+def _but(texts: dict[str, str], names: set[str]) -> dict[str, str]:
+    return {name: text for name, text in texts.items() if name not in names}
+
+
+def _entrypoints(tests: dict[str, str]) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for text in tests.values():
+        package = _PACKAGE.search(text)
+        if package is not None:
+            for name in _TEST.findall(text):
+                found[f"{package.group(1).replace('.', '/')}/{name}"] = None
+    return tuple(found)
+
+
+def _needed(text: str, data: JSON) -> bool:
+    """Whether the data has what a module says it needs; `*` stands for any member."""
+    needs = _NEEDS.search(text)
+    return needs is None or _has(data, needs[1].split("."))
+
+
+def _has(value: Any, path: list[str]) -> bool:
+    if not path:
+        return True
+    if not isinstance(value, dict):
+        return False
+    step, rest = path[0], path[1:]
+    return any(_has(item, rest) for key, item in value.items() if step in ("*", key))
 
 
 def _merged(under: Any, over: Any) -> Any:

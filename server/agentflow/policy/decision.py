@@ -13,7 +13,7 @@ from agentflow.config_guard import Action
 from agentflow.pipeline.call import JSON, Decision, Obligations
 
 ENTRYPOINT = "agentflow/decision"
-FAULTS = frozenset({"policy_undefined", "policy_wrong_type", "policy_error", "policy_timeout"})
+FAULTS = frozenset({"policy_undefined", "policy_wrong_type", "policy_error", "policy_timeout", "policy_unavailable"})
 _PII_TYPE = re.compile(r"\*|[A-Z][A-Z0-9_]*")
 
 

@@ -58,7 +58,7 @@ def for_call(call: Call) -> JSON:
             "pii": {"types": call.pii.types, "counts": call.pii.counts, "paths": call.pii.paths},
             "injection": {"score": call.injection_score},
         },
-        "session": {"taint": sorted(call.session.taint), "counts": call.session.counts},
+        "session": {"taint": sorted(call.session.taint), "counts": dict(call.session.counts)},
         "upstream": upstream(call.upstream),
         "time": now(),
     }

@@ -8,7 +8,6 @@ not compile or whose tests fail never replaces one that works.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
@@ -22,11 +21,13 @@ from agentflow.errors import ConfigError
 from agentflow.pipeline.call import JSON, Decision
 from agentflow.policy.bounded import bounded
 from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused
+from agentflow.policy.checks import World, warnings_of
 from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, parse
 from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault, Program
 from agentflow.policy.inside import RegoThread
 from agentflow.policy.process import RegoProcess
 from agentflow.policy.projection import Path as InputPath
+from agentflow.policy.projection import canonical
 
 _TEST_TIMEOUT = 10.0  # seconds for one test of a bundle
 _CACHED_FAULTS = frozenset({"policy_undefined", "policy_wrong_type"})  # what asking again cannot change
@@ -44,43 +45,42 @@ class TestRun:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check of a bundle found. `problems` holds every reason to refuse it."""
+    """What a check of a bundle found. `problems` holds every reason to refuse it, `warnings` what may be a mistake."""
 
     path: Path
     revision: str
     tests: tuple[TestRun, ...]
     problems: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
 
-def check(bundle: Path | None = None, data: JSON | None = None) -> Report:
+def check(config: PolicyConfig, world: World | None = None) -> Report:
     """Read, compile and test a bundle without using it (`agentflow policy test`).
 
     Args:
-        bundle: its folder; None means the one that ships with AgentFlow.
-        data: what a configuration would merge over its data.json.
+        world: what its rules can be about, for the warnings.
     """
-    config = PolicyConfig(bundle=bundle, data=data or {})
     try:
         read = read_bundle(config)
     except ConfigError as error:
-        return Report(bundle or Path(), "", (), tuple(error.data["problems"]))
+        return Report(config.bundle or Path(), "", (), tuple(error.data["problems"]))
     evaluator, tests, problems = _compiled(read)
     if evaluator is not None:
         evaluator.close()
-    return Report(read.path, read.revision, tests, tuple(problems))
+    return Report(read.path, read.revision, tests, tuple(problems), tuple(warnings_of(read, world or World())))
 
 
 class _Active:
     """One bundle in use, with its evaluator and its cache of decisions."""
 
-    def __init__(self, config: PolicyConfig) -> None:
+    def __init__(self, config: PolicyConfig, tested: bool) -> None:
         self.bundle = read_bundle(config)
-        # The tests of the bundle that ships are those of its makers; rego-cpp takes two seconds and 760 MB for them.
-        evaluator, _, problems = _compiled(self.bundle, tested=config.bundle is None)
+        # What ships unchanged was tested by its makers; rego-cpp takes seconds and 760 MB for it.
+        evaluator, _, problems = _compiled(self.bundle, tested=tested, whole=False)
         if problems or evaluator is None:
             if evaluator is not None:
                 evaluator.close()
@@ -90,6 +90,7 @@ class _Active:
         self._size = config.cache_size
         self._decisions: OrderedDict[bytes, Decision] = OrderedDict()
         self._lock = threading.Lock()
+        self.evaluations = 0
 
     def key(self, document: JSON) -> bytes:
         """The readable part of the document, canonically.
@@ -97,12 +98,7 @@ class _Active:
         Raises:
             ValueError, TypeError: it cannot be written as UTF-8 JSON (a lone surrogate).
         """
-        readable = self.bundle.reads(document)
-        try:
-            return orjson.dumps(readable, option=orjson.OPT_SORT_KEYS)
-        except TypeError:  # integers beyond 64 bits are legal JSON, and not orjson's
-            text = json.dumps(readable, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-            return text.encode()
+        return canonical(self.bundle.reads(document))
 
     def known(self, key: bytes) -> Decision | None:
         with self._lock:
@@ -113,6 +109,7 @@ class _Active:
 
     def evaluate(self, key: bytes) -> Decision:
         revision = self.bundle.revision
+        self.evaluations += 1
         try:
             decision = parse(orjson.loads(self._evaluator.ask(ENTRYPOINT, key, self._timeout)), revision)
         except WrongType as error:
@@ -138,13 +135,16 @@ class Engine:
     `known` and `decide_soon` are for the event loop (the first never waits), `decide` for everything else.
     """
 
-    def __init__(self, config: PolicyConfig | None = None) -> None:
+    def __init__(self, config: PolicyConfig | None = None, *, tested: bool = False) -> None:
         """Compile the bundle and, unless it is the one that ships, run its tests.
+
+        Args:
+            tested: they ran already, on this very bundle.
 
         Raises:
             ConfigError: the bundle is refused; `problems` says why, in the compiler's words.
         """
-        self._active = _Active(config or PolicyConfig())
+        self._active = _Active(config or PolicyConfig(), tested)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
 
     @property
@@ -156,6 +156,16 @@ class Engine:
     def revision(self) -> str:
         """The revision of the bundle in use."""
         return self._active.bundle.revision
+
+    @property
+    def epoch(self) -> int:
+        """Always the same: what was decided holds as long as the revision."""
+        return 0
+
+    @property
+    def evaluations(self) -> int:
+        """How often the policy itself was asked: what was decided before is not."""
+        return self._active.evaluations
 
     def reads(self, *path: str) -> bool:
         """Whether the bundle can read this part of the input document, e.g. `reads("call", "arguments")`."""
@@ -194,14 +204,17 @@ def _inexpressible(revision: str) -> Decision:
     return denied("policy_error", "the call holds text that is not valid Unicode", revision)
 
 
-def _compiled(bundle: Bundle, *, tested: bool = False) -> tuple[Evaluator | None, tuple[TestRun, ...], list[str]]:
+def _compiled(
+    bundle: Bundle, *, tested: bool = False, whole: bool = True
+) -> tuple[Evaluator | None, tuple[TestRun, ...], list[str]]:
     """Compile the policy and, beside it in a process that ends with them, run its tests.
 
     Args:
-        tested: they ran when the bundle was made, and need not run again.
+        tested: they ran on this very bundle, and need not run again.
+        whole: also those that ship with AgentFlow.
     """
     with ThreadPoolExecutor(max_workers=1) as beside:
-        trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle)
+        trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle, whole)
         try:
             evaluator = _evaluator(bundle.policy())
         except CompileFailed as error:
@@ -222,15 +235,15 @@ def _untried() -> tuple[TestRun, ...]:
     return ()
 
 
-def _tried(bundle: Bundle) -> tuple[TestRun, ...]:
-    program = bundle.trial()
-    if not program.entrypoints:
-        return ()
-    evaluator = RegoProcess(program)
-    try:
-        return tuple(TestRun(name, _failure(evaluator, name)) for name in program.entrypoints)
-    finally:
-        evaluator.close()
+def _tried(bundle: Bundle, whole: bool) -> tuple[TestRun, ...]:
+    runs: list[TestRun] = []
+    for program in bundle.trials(whole=whole):
+        evaluator = RegoProcess(program)
+        try:
+            runs += [TestRun(name, _failure(evaluator, name)) for name in program.entrypoints]
+        finally:
+            evaluator.close()
+    return tuple(runs)
 
 
 def _failure(evaluator: Evaluator, entrypoint: str) -> str:

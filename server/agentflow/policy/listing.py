@@ -14,8 +14,8 @@ import orjson
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Decision, UpstreamFacts
 from agentflow.policy import document
-from agentflow.policy.decision import is_fault
-from agentflow.policy.engine import Engine
+from agentflow.policy.decision import denied, is_fault
+from agentflow.policy.port import PolicyEngine
 
 Item = tuple[UpstreamFacts, str, JSON]  # upstream, its own name for the thing, the catalogue's definition
 
@@ -61,14 +61,14 @@ class View:
 class Listings:
     """The views of all callers, the least recently used dropped first."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: PolicyEngine) -> None:
         self._engine = engine
         self._views: OrderedDict[tuple[object, ...], View] = OrderedDict()
 
     def view(self, caller: Principal, kind: str) -> View:
         """Return the view of this caller under the policy now in force."""
         hour = tuple(document.now().values()) if self._engine.reads("time") else ()
-        key = (self._engine.revision, caller, kind, hour)
+        key = (self._engine.revision, self._engine.epoch, caller, kind, hour)
         view = self._views.get(key)
         if view is None:
             view = self._views[key] = View(caller, kind, self._engine.revision)
@@ -78,7 +78,7 @@ class Listings:
             self._views.move_to_end(key)
         return view
 
-    async def fill(self, view: View, items: list[Item]) -> Decision | None:
+    async def fill(self, view: View, items: list[Item], attempts: int = 5) -> Decision | None:
         """Decide `items` into `view`. Returns a decision that is a fault, if there was one; nothing is kept then."""
         view.trim(4 * len(items) + 20_000)
         groups: dict[bytes | str, list[Item]] = {}
@@ -96,8 +96,10 @@ class Listings:
                 for item in members:
                     view.keep(item, decision.allow)
             return None
+        if attempts <= 1:
+            return denied("policy_error", "the policy changes faster than a listing is decided", view.revision)
         view.revision = self._engine.revision  # the policy changed underway: ask again
-        return await self.fill(view, items)
+        return await self.fill(view, items, attempts - 1)
 
     def _group(self, view: View, item: Item) -> bytes | str:
         """Items with equal results cannot be told apart by the bundle (same caller, same hour)."""

@@ -8,9 +8,12 @@ with it out of the key of the decision cache: a bundle that never looks at argum
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any
+
+import orjson
 
 from agentflow.pipeline.call import JSON
 
@@ -26,6 +29,18 @@ def paths_read(modules: Iterable[str]) -> frozenset[Path]:
         code = text if "`" in text else re.sub(r"^\s*#.*$", "", text, flags=re.MULTILINE)
         paths.update(tuple(found.split(".")[1:]) for found in _INPUT.findall(code))
     return frozenset(paths)
+
+
+def canonical(value: Any) -> bytes:
+    """Return `value` as JSON, the same bytes for equal values.
+
+    Raises:
+        ValueError, TypeError: it cannot be written as UTF-8 JSON (a lone surrogate).
+    """
+    try:
+        return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    except TypeError:  # integers beyond 64 bits are legal JSON, and not orjson's
+        return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 class Projection:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from agentflow.config_base import Section
 from agentflow.pipeline.call import JSON
@@ -25,6 +25,42 @@ class Role(Section):
     tools: Literal["all", "not_destructive", "read_only", "none"] = "none"
     prompts: bool = False
     resources: bool = False
+
+
+Scalar = bool | int | float | str
+Weekday = Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]
+
+
+class Condition(Section):
+    """One condition on an argument; exactly one of the keys beside `path`."""
+
+    path: Annotated[str, StringConstraints(pattern=r"^(/[^~/]+)+$")]
+    above: float | None = None
+    below: float | None = None
+    equals: Annotated[list[Scalar], Field(min_length=1)] | None = None
+    like: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    unlike: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    present: bool | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Condition:
+        if len(self.model_fields_set - {"path"}) != 1:
+            raise ValueError("needs exactly one of above, below, equals, like, unlike and present")
+        return self
+
+
+class Hours(Section):
+    """When a rule counts, by the gateway's clock: from the hour `from` up to `to`, on `days`."""
+
+    from_: Annotated[int, Field(ge=0, le=23, alias="from")] = 0
+    to: Annotated[int, Field(ge=0, le=24)] = 24
+    days: Annotated[list[Weekday], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _some(self) -> Hours:
+        if self.from_ == self.to:
+            raise ValueError("from and to are the same hour: it would never count")
+        return self
 
 
 class Rule(Section):
@@ -45,6 +81,8 @@ class Rule(Section):
     cache_ttl: Annotated[float, Field(ge=0)] | None = None
     deep: bool | None = None
     injection: Literal["annotate", "spotlight", "cut", "quarantine", "block"] | None = None
+    when: Annotated[list[Condition], Field(min_length=1)] | None = None
+    hours: Hours | None = None
 
 
 class Destructive(Section):
@@ -59,11 +97,14 @@ class Flows(Section):
 
     requested: Action
     exfiltration: Action
+    stranger: Action = "ask"  # as the bundle has it where the key is missing
+    credential: Action = "deny"
     publication: Action
     smuggling: Action
     injection: Action
     incomplete: Action
     swayed: Action
+    setting: Action = "ask"
     opened: Action
 
 

@@ -123,8 +123,13 @@ def _readable(loc: Loc, path: Path, report: Report) -> None:
 def _rooms(config: Config, report: Report) -> None:
     if config.data_dir.exists() and not config.data_dir.is_dir():
         report(("data_dir",), "is a file", "name a folder")
-    if config.policy.bundle is not None and not config.policy.bundle.is_dir():
+    if config.policy.bundle is not None and not config.policy.bundle.exists():
         report(("policy", "bundle"), "there is no such folder", "name the folder that holds the .rego files")
+    if config.policy.engine == "opa":
+        _address(("policy", "opa", "url"), config.policy.opa.url, report)
+    for index, layer in enumerate(config.policy.layers):
+        if not layer.is_dir() and layer.parts[:1] != ("library",):
+            report(("policy", "layers", index), "there is no such folder", f"create {layer} or remove the line")
     for index, folder in enumerate(config.tools):
         if not folder.is_dir():
             report(("tools", index), "there is no such folder", f"create {folder} or remove the line")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -121,9 +121,10 @@ class Watch:
     """Follows a configuration file while the gateway serves.
 
     Iterating yields a `Config` for each edit that is valid and differs, and a list of `Problem` for each that is
-    not; after the latter the old configuration is still the one in force. It polls modification time, size and
-    inode, which sees every way of saving a file on every file system, and reads once the file has stood still for
-    one interval, so that a file written in pieces is read once.
+    not; after the latter the old configuration is still the one in force. An edit of the policy's own files (bundle,
+    layers) yields the same `Config` again. It polls modification time, size and inode, which sees every way of
+    saving a file on every file system, and reads once all have stood still for one interval, so that a file written
+    in pieces is read once.
     """
 
     def __init__(
@@ -139,11 +140,17 @@ class Watch:
         self._environ = os.environ if environ is None else environ
         self._current = current
         self._interval = interval
+        self._policy_seen = self._policy()
         self._seen: Signature = ()  # the first look reads: the file may have changed since it was loaded
 
     def _signature(self) -> Signature:
         data_dir = self._current.data_dir if self._current else default_data_dir()
-        return _stamp(self._path), _stamp(data_dir / SECRETS)
+        return _stamp(self._path), _stamp(data_dir / SECRETS), *self._policy()
+
+    def _policy(self) -> Signature:
+        policy = self._current.policy if self._current else None
+        places = (policy.bundle, *policy.layers) if policy else ()
+        return tuple(stamp for place in places if place is not None for stamp in _stamps(place))
 
     async def _read(self) -> Config | list[Problem]:
         reading = await asyncio.to_thread(read, self._path, self._environ)
@@ -156,7 +163,7 @@ class Watch:
             first = await self._read()
             if isinstance(first, Config):
                 self._current = first
-                self._seen = (stamp, self._signature()[1])
+                self._seen = (stamp, *self._signature()[1:])
         while True:
             await asyncio.sleep(self._interval)
             now = self._signature()
@@ -171,8 +178,21 @@ class Watch:
                 yield change
             elif change != self._current:
                 self._current = change
-                self._seen = (now[0], self._signature()[1])  # the data directory may be another now
+                self._seen = (now[0], *self._signature()[1:])  # data directory and bundle may be others now
+                self._policy_seen = self._policy()
                 yield change
+            elif now[2:] != self._policy_seen:
+                self._policy_seen = now[2:]
+                yield change
+
+
+def _stamps(place: Path) -> Iterator[tuple[int, int, int] | None]:
+    """Of a bundle: of the archive, or of the folder and the files in it that count."""
+    yield _stamp(place)
+    if place.is_dir():
+        for path in sorted(place.rglob("*")):
+            if path.suffix == ".rego" or path.name in ("data.json", ".manifest"):
+                yield _stamp(path)
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -230,7 +230,13 @@ def _resolve_paths(data: dict[str, Any], folder: Path | None) -> None:
                 holder[key] = os.path.normpath(folder / home) if folder else home
 
     absolute(data, "data_dir")
-    absolute(data.get("policy"), "bundle")
+    policy = data.get("policy")
+    absolute(policy, "bundle")
+    absolute(policy.get("opa") if isinstance(policy, dict) else None, "ca")
+    layers = policy.get("layers") if isinstance(policy, dict) else None
+    for index, layer in enumerate(layers if isinstance(layers, list) else ()):
+        if not str(layer).startswith("library/") or (folder and (folder / layer).exists()):  # else one that ships
+            absolute(layers, index)
     tools = data.get("tools")
     for index in range(len(tools) if isinstance(tools, list) else 0):
         absolute(tools, index)

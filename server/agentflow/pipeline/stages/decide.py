@@ -17,8 +17,8 @@ from agentflow.pipeline.call import JSON, Call, Decision, Direction, Message, Up
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.policy import document
 from agentflow.policy.decision import denied, is_fault, stricter
-from agentflow.policy.engine import Engine
 from agentflow.policy.listing import Item, Listings
+from agentflow.policy.port import PolicyEngine
 
 # (call, item as listed) -> (its upstream, the upstream's own name or URI, the catalogue's definition), or None for
 # an item nobody knows, which is then not shown.
@@ -55,7 +55,7 @@ class Decide:
     kind: Literal["validator"] = "validator"
     directions = frozenset({Direction.INBOUND, Direction.OUTBOUND})
 
-    def __init__(self, engine: Engine, facts_of: FactsOf) -> None:
+    def __init__(self, engine: PolicyEngine, facts_of: FactsOf) -> None:
         self._engine = engine
         self._facts_of = facts_of
         self._listings = Listings(engine)
@@ -78,6 +78,7 @@ class Decide:
         question = document.for_call(call)
         if kind == "resource" and not question["call"]["tool"] and self._engine.reads("call", "tool"):
             raise self._unlabelled(call, "addresses")
+        call.question = question
         decision = self._engine.known(question)
         if decision is None:
             return self._ask(call, question)

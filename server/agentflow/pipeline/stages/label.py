@@ -14,7 +14,7 @@ from agentflow.config_guard import GuardConfig
 from agentflow.guard import tokens
 from agentflow.guard.deep.beside import LISTINGS, Deep
 from agentflow.guard.deep.tier import DeepTier
-from agentflow.guard.redaction import Tokeniser, serialised
+from agentflow.guard.redaction import Tokeniser
 from agentflow.guard.spans import Matcher
 from agentflow.guard.vault import Vault
 from agentflow.guard.walk import leaves
@@ -61,14 +61,17 @@ class Label:
 
     def _labelled(self, call: Call, message: Message, tokeniser: Tokeniser) -> Note:
         scope = scope_of(call, self._scope)
-        redaction = tokeniser.redact(call.principal.tenant, message.body, numbers=False, scope=scope)
+        data = message.data
+        redaction = tokeniser.redact(
+            call.principal.tenant, message.body, numbers=False, scope=scope, data=data, digest=message.digest
+        )
         if call.labelled is None and message.surface == call.surface:
             call.labelled = redaction.body
             call.labelled_deep = tokeniser is not self._tokeniser
         if not message.body:
             return SKIPPED
         pii = call.pii
-        pii.tokens += _count_tokens(message.body)
+        pii.tokens += _count_tokens(message.body, data)
         if not redaction.counts:
             return PASS
         for kind, count in redaction.counts.items():
@@ -77,8 +80,7 @@ class Label:
         return Note(Verdict.PASS, {"pii": redaction.counts})
 
 
-def _count_tokens(body: JSON) -> int:
-    data = serialised(body)
+def _count_tokens(body: JSON, data: bytes | None) -> int:
     if data is not None and not tokens.suspect(data):
         return 0
     texts = (leaf.value for leaf in leaves(body) if isinstance(leaf.value, str))

@@ -54,7 +54,7 @@ def _remember(conversations: Conversations, call: Call, message: Message) -> Not
     trusted = facts.trust == "trusted"
     private = facts.sensitivity == "private" or (trusted and bool(call.redacted))
     target = call.origin.target if call.origin is not None else call.target
-    written = shows_others_words(target, facts.sensitivity == "private")
+    written = shows_others_words(target, facts.sensitivity == "private", "" if trusted else facts.name)
     asked = call.labelled.get("arguments") if call.labelled is not None else None
     trace = conversations.trace(call.session)
     clear = call.clear if call.clear is not message.body else None

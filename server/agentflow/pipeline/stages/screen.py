@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from functools import cache
 from typing import Any, ClassVar, Final, Literal
@@ -22,6 +22,7 @@ from typing import Any, ClassVar, Final, Literal
 from agentflow.config_guard import Action, GuardConfig
 from agentflow.errors import ContentBlocked
 from agentflow.guard.detectors.opinion import SecondOpinion
+from agentflow.guard.digests import Known
 from agentflow.guard.injection import ContentDetector, DescriptionDetector, Detector, Screening
 from agentflow.guard.quarantine import Quarantine
 from agentflow.guard.readable import every_string, screened
@@ -33,6 +34,9 @@ from agentflow.pipeline.stage import PASS, Note
 _JOIN: Final = "\n\n"
 _KEPT_FINDINGS: Final = 50  # of one call
 _REMEMBERED: Final = 32_768  # definitions whose screening is kept
+_PASSED: Final = 4096  # messages that are known to hold nothing
+
+Texts = Callable[[], dict[str, str]]  # what was read, by path
 
 # Surface → the member of its body that lists definitions.
 _LISTINGS: Final = {
@@ -77,6 +81,7 @@ class Screen:
         self._quarantine = Quarantine() if quarantine is None else quarantine
         self._excused: frozenset[bytes] = frozenset()
         self._second = second
+        self._passed = Known(_PASSED)
 
     def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Screen one message; findings and the highest score are kept in the call. Awaits only a second opinion.
@@ -91,27 +96,33 @@ class Screen:
                 return self._listing(call, message, key)
             if message.surface in _INSTRUCTIONS:
                 return self._instructions(call, message)
-        screening, found = screened(self._content, message.body)
+        tenant, digest = call.principal.tenant, message.digest
+        if self._passed.has(tenant, digest):
+            return PASS
+        screening, texts = screened(self._content, message.body)
         if self._second is not None and self._second.wanted(screening):
-            return self._reviewed(call, message, screening, found)
-        return self._judged(call, message, screening, found)
+            return self._reviewed(call, message, screening, texts())
+        note = self._judged(call, message, screening, texts)
+        if note is PASS:
+            self._passed.add(tenant, digest)
+        return note
 
     async def _reviewed(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
         assert self._second is not None
         reviewed = await self._second.of(screening, found, call.principal.tenant)
-        return self._judged(call, message, reviewed, found)
+        return self._judged(call, message, reviewed, lambda: found)
 
-    def _judged(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
+    def _judged(self, call: Call, message: Message, screening: Screening, texts: Texts) -> Note:
         if screening.score < self._thresholds.flag:
             return PASS
         self._keep(call, screening)
         if message.direction is Direction.INBOUND:
             return Note(Verdict.FLAGGED, _summary(screening))
-        return self._concluded(call, message, screening, found)
+        return self._concluded(call, message, screening, texts)
 
     # ----------------------------------------------------------------------- content
 
-    def _concluded(self, call: Call, message: Message, screening: Screening, found: dict[str, str]) -> Note:
+    def _concluded(self, call: Call, message: Message, screening: Screening, texts: Texts) -> Note:
         """Do with a message what its score asks for."""
         summary, action = _summary(screening), self._action(call, screening)
         if action == "block":
@@ -123,7 +134,7 @@ class Screen:
                 return Note(Verdict.FLAGGED, {**summary, "action": action})
             action = "cut"  # a question, a notification, an error: nothing that could be read later
         if action != "annotate":
-            done = defused(message.body, screening, found, action)
+            done = defused(message.body, screening, texts(), action)
             if not self._safe(call, done, action):
                 raise _blocked(message, screening)
             message.body, message.marked = done.body, action == "spotlight"

@@ -26,15 +26,22 @@ class Trace:
     Args:
         conversations: None switches tracing off.
         lists_hosts: whether the policy in force restricts hosts, so that all of them are to be named.
+        trusting: whether the operator trusts some server: what any other shows may be outsiders' then.
     """
 
     name: ClassVar[str] = "trace"
     kind: ClassVar[Literal["validator", "mutator"]] = "validator"
     directions: ClassVar[frozenset[Direction]] = frozenset({Direction.INBOUND})
 
-    def __init__(self, conversations: Conversations | None, lists_hosts: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        conversations: Conversations | None,
+        lists_hosts: Callable[[], bool] = lambda: False,
+        trusting: bool = False,
+    ) -> None:
         self._conversations = conversations
         self._lists_hosts = lists_hosts
+        self._trusting = trusting
 
     def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         """Trace one request.
@@ -51,6 +58,7 @@ class Trace:
 
     def _traced(self, conversations: Conversations, call: Call) -> Note:
         trace = conversations.trace(call.session)
+        trace.trusting |= self._trusting or call.upstream.trust == "trusted"
         shown = call.labelled if call.labelled is not None else call.params
         arguments: Any = shown.get("arguments")
         role = "read"
@@ -59,7 +67,6 @@ class Trace:
         elif call.surface == "tools/call":
             hints = (call.definition or {}).get("annotations")
             trusted = call.upstream.trust == "trusted"
-            trace.trusting |= trusted
             role = role_of(call.target, hints if isinstance(hints, dict) else {}, trusted)
         typed: Any = call.params.get("arguments")
         if call.surface == "resources/read":
