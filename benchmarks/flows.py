@@ -1,6 +1,6 @@
 """Attack flows and their benign twins through the real pipeline: how many reach their sink, how many pass unasked.
 
-    python benchmarks/flows.py                       # six sets of flows, in three labellings
+    python benchmarks/flows.py                       # seven sets of flows, in three labellings
     python benchmarks/flows.py --injecagent FILE     # rows of InjecAgent's in-context file (jsonl.gz) as well
     python benchmarks/flows.py --failures            # name what went wrong
 
@@ -25,9 +25,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.append(str(Path(__file__).parent))
+import flow_eighth_more
 import flow_fifth_set
 import flow_fourth_set
+import flow_ninth_more
 import flow_second_set
+import flow_seventh_more
 import flow_sixth_set
 import flow_third_honest
 from flow_scenarios import DIRECT_HARM, SERVERS, Flow, Step, scenarios
@@ -41,6 +44,7 @@ from agentflow.policy.engine import Engine
 
 _SERVERS = SERVERS | flow_second_set.SERVERS | flow_third_honest.SERVERS
 _SERVERS |= flow_fourth_set.SERVERS | flow_fifth_set.SERVERS | flow_sixth_set.SERVERS
+_SERVERS |= flow_seventh_more.SERVERS | flow_eighth_more.SERVERS | flow_ninth_more.SERVERS
 LABELLINGS = ("all", "private", "none")
 _TOKEN = re.compile(r"(<[A-Z][A-Z0-9_]*_[0-9a-f]{6,}>)")
 _PERSON = Principal("ada", "user", ("agent",))
@@ -153,8 +157,17 @@ _SENTENCE = re.compile(
 
 async def measured(flows: list[Flow], labelling: str, folder: Path, bundle: Path | None) -> list[Outcome]:
     """Play all flows under one labelling, in one gateway."""
+    labels = {name: facts(name, labelling) for name in _SERVERS}
     config = Config.model_validate(
-        {"data_dir": folder, "pipeline": {"stages": {"screen": {"mode": "off"}}}, "policy": {"bundle": bundle}}
+        {
+            "data_dir": folder,
+            "pipeline": {"stages": {"screen": {"mode": "off"}}},
+            "policy": {"bundle": bundle},
+            "mcpServers": {
+                name: {"url": "http://127.0.0.1:9/mcp", "trust": said.trust, "sensitivity": said.sensitivity}
+                for name, said in labels.items()
+            },
+        }
     )
     engine = Engine(config.policy)
     parts = assemble(config, lambda *_: None, engine, lambda: engine.revision)
@@ -195,6 +208,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B]
     flows += [*flow_third_honest.FLOWS, *flow_fourth_set.FLOWS, *flow_fifth_set.FLOWS, *flow_sixth_set.FLOWS]
+    flows += flow_seventh_more.FLOWS + flow_eighth_more.FLOWS + flow_ninth_more.FLOWS
     for path in options.injecagent:
         flows += injecagent(path)
     outcomes: dict[str, list[Outcome]] = {}

@@ -219,3 +219,24 @@ test_what_only_outsiders_named_is_set_when_somebody_agrees if {
 	answer_under(tracing(over(facts("change"), {"swayed": ["setting"]})), flow_settings).obligations.approval != null
 	passes(tracing(facts("change")))
 }
+
+test_somebody_of_the_callers_records_is_written_to_in_free_words if {
+	listed := over(target("untrusted"), {"listed": true})
+	passes(private(tracing(over(facts("send"), {"destinations": [listed]}))))
+	telling := tracing(over(facts("send"), {"destinations": [listed], "carries": ["hint"]}))
+	answer_under(private(telling), flow_settings).obligations.approval != null
+}
+
+test_a_credential_is_not_written_under_a_name_where_outsiders_read if {
+	named := over(target("none"), {"type": "name"})
+	row := tracing(over(facts("execute"), {"destinations": [named], "carries": ["secret"]}))
+	inside := {"session": {"taint": ["private", "untrusted"]}, "upstream": {"trust": "untrusted"}}
+	flow_codes(changed(row, inside)) == {"flow_credential"}
+	passes(changed(row, {"session": {"taint": ["private", "untrusted"]}, "upstream": {"trust": "trusted"}}))
+}
+
+test_one_part_of_a_server_is_not_told_in_another_where_outsiders_ask if {
+	told := tracing(over(facts("write"), {"carries": ["across", "private"]}))
+	flow_codes(changed(told, {"upstream": {"trust": "untrusted"}})) == {"flow_publication"}
+	passes(changed(told, {"upstream": {"trust": "trusted"}}))
+}

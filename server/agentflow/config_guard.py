@@ -54,6 +54,10 @@ class DeepConfig(Section):
         default="own", description="`own` ships with AgentFlow; the others need their package and `model`."
     )
     model: str | None = Field(default=None, description="Name or folder of the engine's model.")
+    labels: dict[str, str] = Field(
+        default_factory=dict,
+        description="Types that the model's own labels stand for, {GIVENNAME: PERSON}; what gliner is asked for.",
+    )
     language: str = Field(default="en", pattern=r"^[a-z]{2,3}$", description="Language of the engine's model.")
     types: tuple[str, ...] = Field(
         default=("PERSON", "LOCATION", "ORGANIZATION", "NRP", "ADDRESS", "DATE_OF_BIRTH", "ZIP_CODE"),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agentflow.guard.sinks import role_of, shows_others_words
+from agentflow.guard.sinks import role_of, role_with, shows_others_words
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,13 @@ from agentflow.guard.sinks import role_of, shows_others_words
         ("post_message", "post"),
         ("create_note", "write"),
         ("frobnicate", "write"),
+        ("enviar_correo", "send"),
+        ("überweisungErstellen", "write"),
+        ("geld_überweisen", "pay"),
+        ("supprimer_fichier", "delete"),
+        ("upsert_deal", "change"),
+        ("addCalendarEventParticipants", "grant"),
+        ("authorize_ingress", "grant"),
     ],
 )
 def test_the_name_tells(name: str, role: str) -> None:
@@ -52,3 +59,25 @@ def test_a_hint_is_believed_of_trusted_servers(name: str, hints: dict[str, Any],
 def test_some_tools_show_what_outsiders_wrote() -> None:
     assert shows_others_words("read_inbox")
     assert not shows_others_words("get_balance")
+
+
+@pytest.mark.parametrize(
+    ("server", "tool", "others"),
+    [
+        ("websearch", "query", True),
+        ("issues", "get", True),
+        ("gmail", "list", True),
+        ("gmail", "list_contacts", False),
+        ("wiki", "get_page", False),
+        ("web", "get_page", True),
+        ("crm", "list", False),
+    ],
+)
+def test_the_name_of_a_server_tells_as_well(server: str, tool: str, others: bool) -> None:
+    assert shows_others_words(tool, server=server) is others
+
+
+def test_a_tool_for_everything_does_what_its_arguments_say() -> None:
+    assert role_with("send", [("domain", "lock"), ("service", "unlock")]) == "control"
+    assert role_with("send", [("service", "weather")]) == "send"
+    assert role_with("send", [("text", "unlock")]) == "send"

@@ -47,7 +47,7 @@ class Conversations:
 
     Args:
         store: where they are kept, or None.
-        live: how many are held in memory (typically 20 to 100 KB each, 0.5 MB at most).
+        live: how many are held in memory (typically 15 to 70 KB each, 150 KB at most).
         carry_over: seconds in which a new client session takes over from the last one of the same principal and client.
         after_restart: the same for sessions that a gateway held which is gone.
     """

@@ -25,6 +25,7 @@ class Destination:
         requested: it stood in or next to a sentence of untrusted content that asks for something.
         sender: it is who wrote the message in which it was seen: answering is no surprise.
         servers: the upstreams whose results showed it.
+        listed: it is a member of a private record, and no text has it: somebody whom the caller deals with.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Destination:
     requested: bool = False
     sender: bool = False
     servers: tuple[str, ...] = ()
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Asked:
     Attributes:
         servers: the upstreams whose content asked.
         match: `value` (a value of the request is in the arguments) or `words` (tool and arguments are what it names).
-        strength: 1 an imperative, 2 one addressed to the reader or said in the user's name.
+        strength: 1 an imperative, 2 one addressed to the reader or said in the user's name, 3 one said to software.
     """
 
     servers: tuple[str, ...]
@@ -70,8 +72,13 @@ class Flow:
         carries: of `private` (a trace of private content), `bulk` (more of it than a name or a number), `untrusted`,
             `encoded`, `elsewhere` (private content of another server than showed the destinations), `abroad` (of
             another server than is called), `smuggled` (private content or long random text in an address),
-            `visible` (the server that is called has shown outsiders' words, so they read it), and
-            `outside` (content of outsiders from yet another server was read, or some that asks for something).
+            `visible` (the server that is called has shown outsiders' words, so they read it),
+            `outside` (content of outsiders from yet another server was read, or some that asks for something),
+            `hint` (a private value, or two words that only private records have held, to a destination that only
+            outsiders named or in a post to nobody in particular), `people` (names of several people of private
+            records), `across` (private content of another repository, table or channel of the server than the one in
+            which outsiders ask for something and to which it goes) and
+            `secret` (what stood beside a word like password, token or sign-in code).
         hosts: hosts named in the arguments; only where the policy restricts them.
         incomplete: the conversation is too long to be remembered whole.
         swayed: what in the call hangs on values that only outsiders have shown (`guard/deeds.py`).
@@ -106,6 +113,7 @@ class Flow:
                     "seen_in": to.seen_in,
                     "requested": to.requested,
                     "sender": to.sender,
+                    "listed": to.listed,
                     "servers": list(to.servers),
                 }
                 for to in self.destinations

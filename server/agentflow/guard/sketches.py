@@ -6,13 +6,15 @@ they are too small for they forget (`Shingles`) or mistake a little (`Words`).
 
 from __future__ import annotations
 
+import secrets
 from array import array
 from collections.abc import Iterable, Iterator
 from typing import Final
 from zlib import crc32
 
-MAX_SHINGLES: Final = 4096  # a power of two; five bytes each
+MAX_SHINGLES: Final = 3072  # five bytes each
 _FILTER: Final = 65_536  # bits
+_SALT: Final = secrets.randbits(32) | 1
 
 
 class Words:
@@ -45,6 +47,92 @@ class Words:
         return bool(bits) and bool(bits[found >> 3] & 1 << (found & 7))
 
 
+class Values:
+    """Numbers (32 bits, not 0) by hashes (32 bits): a dict in a tenth of the memory, eight bytes a place.
+
+    Open addressing; where a hash stands depends on a secret of the process, so that nobody can make them meet.
+    """
+
+    __slots__ = ("_count", "_keys", "_numbers")
+
+    def __init__(self) -> None:
+        self._keys = array("I", bytes(4 * 64))
+        self._numbers = array("I", bytes(4 * 64))
+        self._count = 0
+
+    def _place(self, key: int) -> int:
+        """Where a hash stands, or would."""
+        keys = self._keys
+        last = len(keys) - 1
+        at = key * _SALT >> 20 & last
+        while (here := keys[at]) != key and here:
+            at = at + 1 & last
+        return at
+
+    def get(self, key: int, default: int = 0) -> int:
+        """The number of a hash."""
+        return self._numbers[self._place(key or 1)] or default
+
+    def put(self, key: int, number: int) -> None:
+        """Set the number of a hash."""
+        key = key or 1
+        at = self._place(key)
+        if not self._keys[at]:
+            self._count += 1
+            if 4 * self._count > 3 * len(self._keys):
+                self._grow()
+                at = self._place(key)
+        self._keys[at], self._numbers[at] = key, number
+
+    def merge(self, found: dict[int, int], shift: int, most: int) -> bool:
+        """Take in bits of hashes, those of new ones with `shift` set; what was known already is taken out of `found`.
+
+        Returns:
+            Whether there was room: a table has at most `most`.
+        """
+        while 4 * min(self._count + len(found), most) > 3 * len(self._keys):
+            self._grow()
+        keys, numbers, last, full = self._keys, self._numbers, len(self._keys) - 1, False
+        for key, bits in list(found.items()):
+            at = key * _SALT >> 20 & last
+            while (here := keys[at]) != key and here:
+                at = at + 1 & last
+            before = numbers[at]
+            if before:
+                if before & bits == bits:
+                    del found[key]
+                else:
+                    numbers[at] = before | bits
+            elif self._count < most and key:
+                keys[at], numbers[at] = key, bits | shift
+                self._count += 1
+            else:
+                del found[key]
+                full = True
+        return not full
+
+    def _grow(self) -> None:
+        known = list(self)
+        self._keys, self._numbers = (array("I", bytes(8 * len(self._keys))) for _ in range(2))
+        for key, number in known:
+            at = self._place(key)
+            self._keys[at], self._numbers[at] = key, number
+
+    def __contains__(self, key: int) -> bool:
+        return bool(self.get(key))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((key, number) for key, number in zip(self._keys, self._numbers, strict=True) if number)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Values) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 class Shingles:
     """Hashes with their sources, each in the one place it can have: a newer one takes the place of an older."""
 
@@ -60,7 +148,7 @@ class Shingles:
         for shingle in found:
             if not self._hashes:
                 self._hashes, self._sources = array("I", bytes(4 * MAX_SHINGLES)), bytearray(MAX_SHINGLES)
-            place = shingle & MAX_SHINGLES - 1
+            place = shingle % MAX_SHINGLES
             if self._hashes[place] != shingle:
                 self._hashes[place], self._sources[place] = shingle, source
                 fresh.append(shingle)
@@ -71,8 +159,8 @@ class Shingles:
         hashes, sources = self._hashes, self._sources
         if not hashes:
             return []
-        last = MAX_SHINGLES - 1
-        return [sources[shingle & last] for shingle in wanted if hashes[shingle & last] == shingle]
+        most = MAX_SHINGLES
+        return [sources[shingle % most] for shingle in wanted if hashes[shingle % most] == shingle]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((shingle, source) for shingle, source in zip(self._hashes, self._sources, strict=True) if shingle)

@@ -12,21 +12,23 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import orjson
 
+from agentflow.guard.flow import Flow
+from agentflow.guard.messages import Lines, flat, hidden, is_letter, lines_of, opaque, secrets, senders
+from agentflow.guard.places import place_of
 from agentflow.guard.requests import bill, requests
 from agentflow.guard.sinks import NOUN_OF, ROLE_OF
-from agentflow.guard.sketches import Shingles, Words
+from agentflow.guard.sketches import Shingles, Values, Words
 from agentflow.guard.values import (
-    decoded,
     grouped,
     hashed,
-    identifying,
     names,
+    phones,
     pieces,
     plain,
     shingles,
@@ -41,42 +43,38 @@ JSON = dict[str, Any]
 # Bits of what is known of a value.
 UNTRUSTED, PRIVATE, TRUSTED, OWN, REQUESTED, SENDER = 1, 2, 4, 8, 16, 32
 FOREIGN, KEPT, BILLED = 64, 128, 256  # outsiders wrote it; a server's own records show it; it stood in a bill
-KNOWN: Final = 0xFFF
-SHIFT: Final = 12  # the number of the source that showed it first stands above the bits
+SECRET = 512  # it stood beside the word password, token or the like
+PROSE, FIELD = 1024, 2048  # it stood in a sentence of a record; it was a member of its own
+INSIDE = 4096  # it stood in a sentence that asks, not only near one
+TOLD = 8192  # and that is said to software
+KNOWN: Final = 0x3FFF
+SHIFT: Final = 14  # the number of the source that showed it first stands above the bits
 
 MAX_VALUES: Final = 3072
 MAX_ASKS: Final = 96
 MAX_SOURCES: Final = 64
+_MANY_SOURCES: Final = 48  # from here on places are not told apart
 _MAX_TEXT: Final = 200_000  # characters of one message
 _SHINGLES_EACH: Final = 512  # of one message; longer ones are sampled
 _SAYING: Final = 4  # parts of a text that can say something
 _NOTHING: Final = frozenset(["no", "none", "nothing", "not", "empty", "0"])  # how an empty result begins
+_MAX_HEARD: Final = 32
+_ASKING: Final = 2048  # bytes, a power of two
+_MAX_PLANTED: Final = 128
+_PLAIN: Final = 2  # the strength of what is said to people
 _NEAR: Final = 160  # characters after a request in which a value belongs to it
+_TELLING: Final = dict.fromkeys(("inform", "tell", "relay", "state", "spread", "mention"), "send")
 # Verbs in the forms they take: `share`, `shares`, `shared`, `sharing`.
 _ROLE_OF_FORM: Final = {
     form: role
-    for verb, role in (NOUN_OF | ROLE_OF).items()
-    for form in (verb, f"{verb}s", f"{verb}ed", f"{verb}d", f"{verb}ing", f"{verb[:-1]}ing", f"{verb}{verb[-1]}ed")
+    for verb, role in (NOUN_OF | ROLE_OF | _TELLING).items()
+    for form in (
+        *(verb, f"{verb}s", f"{verb}ed", f"{verb}d", f"{verb}ing", f"{verb[:-1]}ing", f"{verb}{verb[-1]}ed"),
+        *((f"{verb[:-1]}ies", f"{verb[:-1]}ied") if verb.endswith("y") else ()),
+    )
 }
 ME: Final = "\0me"  # among the words of a request that speaks of its writer
 _OF_WRITER: Final = re.compile(r"\b(?:me|us)\b")
-_LETTER: Final = re.compile(r"(?im)^(?:\W|\d)*(?:from|sender|reply-?to): [^\n]{0,60}(?:@|<EMAIL)")
-_RUN: Final = re.compile(r"[A-Za-z0-9+/_-]*")
-_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2})*")
-_FROM: Final = (
-    "from",
-    "sender",
-    "reply_to",
-    "reply-to",
-    "replyto",
-    "author",
-    "sender_email",
-    "from_email",
-    "organizer",
-)
-_PROTOCOL: Final = frozenset(
-    {"type", "mimeType", "_meta", "isError", "resultType", "annotations", "role", "nextCursor"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +85,7 @@ class Source:
         server: the upstream, "" for the caller.
         others: outsiders may have written it, whoever runs the server.
         kept: the tool shows a server's own records, as far as its name tells: no mail, no page, no reviews.
+        place: which part of a private server (`guard/places.py`), 0 for none.
     """
 
     server: str
@@ -94,6 +93,7 @@ class Source:
     private: bool
     others: bool
     kept: bool = False
+    place: int = 0
 
     @property
     def foreign(self) -> bool:
@@ -159,7 +159,7 @@ class Delta:
         """The delta as bytes (JSON)."""
         asks = [[ask.strength, sorted(ask.roles), list(ask.words), sorted(ask.place)] for ask in self.asks]
         source = self.source
-        members = [source.server, source.trusted, source.private, source.others, source.kept]
+        members = [source.server, source.trusted, source.private, source.others, source.kept, source.place]
         return orjson.dumps(
             [members, list(self.values), list(self.values.values()), self.shingles, asks, self.incomplete, self.words]
         )
@@ -179,21 +179,30 @@ class Trace:
     """The memory of one conversation."""
 
     __slots__ = (
+        "_asking",
+        "_heard",
         "asks",
+        "billed",
+        "compared",
         "foreign",
         "held",
         "incomplete",
         "kept",
+        "planted",
         "records",
         "shingles",
         "sources",
+        "told",
         "trusting",
         "values",
     )
 
     def __init__(self) -> None:
+        self._asking = bytearray(_ASKING)  # a filter of the stems of all requests
+        self._heard: set[int] = set()  # digests of messages that held nothing new
+        self.compared: dict[int, Flow] = {}  # digests of calls → what was found, while nothing new is read
         self.sources: list[Source] = []
-        self.values: dict[int, int] = {}  # hash → bits | source << SHIFT
+        self.values = Values()  # hash → bits | source << SHIFT
         self.shingles = Shingles()
         self.asks: dict[Ask, int] = {}  # → source
         self.foreign = Words()  # that outsiders wrote
@@ -201,7 +210,10 @@ class Trace:
         self.held = Words()  # of private records of servers that are not declared trusted
         self.trusting = False  # the operator has declared some server trusted, so that the others are not
         self.records = Words()  # of servers that nobody has labelled, shown by tools that show no others' words
+        self.told = Words()  # of servers that are declared trusted and hold nothing private
         self.incomplete = False
+        self.planted: dict[int, str] = {}  # values of outsiders that a call has written → the server it wrote to
+        self.billed = False  # outsiders have sent a bill
 
     def remember(self, body: JSON, source: Source, clear: JSON | None = None, asked: Any = None) -> Delta:
         """Take in what a message to the client says; return what was new.
@@ -211,46 +223,75 @@ class Trace:
             clear: the same before redaction, where it differs. Its values are known to this process only.
             asked: the arguments that it answers, as labelled.
         """
+        heard = digest(source, body, clear, asked)
+        if heard in self._heard:
+            return Delta(source)  # the same again, and nothing was taken in since
         text = flat(body)
-        if source.kept and _LETTER.search(text):  # somebody's message, whatever the tool is called
-            source = replace(source, others=True, kept=False)
+        low = plain(text)
+        lines = lines_of(low[:_MAX_TEXT])
+        if source.kept and (is_letter(text, low) or (not source.trusted and lines.contributed)):
+            source = replace(source, others=True, kept=False)  # somebody's message, whatever the tool is called
+        if source.others and source.private and len(self.sources) < _MANY_SOURCES:
+            source = replace(source, place=place_of(asked))
         delta = Delta(source)
         if len(text) > _MAX_TEXT:
-            text, delta.incomplete = text[:_MAX_TEXT], True
-        if text:
-            low, bits = plain(text), source.bits
-            parts = pieces(low)
-            found = dict.fromkeys(map(hashed, (*identifying(parts), *names(text), *urls(low), *grouped(low))), bits)
-            texts = [low, *map(plain, _hidden(text))] if any(map(_opaque, parts)) else [low]
-            for part in texts[1:]:
-                found |= dict.fromkeys(map(hashed, values(part)), bits)
-            if bits & UNTRUSTED:
-                place = frozenset(hashed(value) for value in values(plain(flat(asked)))) if asked else frozenset()
-                for part in texts:
-                    delta.asks += _asks(part, found, bits, place)
-                _senders(low, found)
-                if source.others and bill(low):
-                    found = {key: known | BILLED for key, known in found.items()}
-            delta.values = found
-            delta.shingles = _sampled(parts)
-            if (filtered := self._words(source)) is not None:
-                delta.words = filtered.new(parts)
-            if (
-                source.others
-                and len(parts) < _SAYING
-                and _NOTHING.issuperset(parts[:1])
-                and not delta.values
-                and not delta.asks
-            ):
-                return Delta(source)  # "no match": nothing that could sway anybody
+            text, low, delta.incomplete = text[:_MAX_TEXT], low[:_MAX_TEXT], True
+        parts = pieces(low)
+        if text and not self._read(delta, text, low, parts, lines, asked):
+            return delta  # "no match": nothing that could sway anybody
         self.absorb(delta)
         if clear is not None:
-            known, shift = self.values, self.sources.index(source) << SHIFT if source in self.sources else 0
-            low = plain(flat(clear)[:_MAX_TEXT])
-            for value in map(hashed, (*values(low), *grouped(low))):
-                if value not in known and len(known) < MAX_VALUES:
-                    known[value] = source.bits | shift
+            shown = set(low.split("\n"))
+            cleared = plain(flat(clear)[:_MAX_TEXT]).split("\n")
+            self._know(source, "\n".join([line for line in cleared if line not in shown]), parts)
+        if heard and len(self._heard) < _MAX_HEARD:
+            self._heard.add(heard)
         return delta
+
+    def _read(self, delta: Delta, text: str, low: str, parts: list[str], lines: Lines, asked: Any) -> bool:
+        """Fill `delta` with what a text says; False where that is nothing."""
+        source, bits, said = delta.source, delta.source.bits, set(parts)
+        found = dict.fromkeys(map(hashed, (*names(text), *urls(low), *grouped(low, said))), bits)
+        inner = list(map(plain, hidden(text))) if any(map(opaque, [part for part in said if len(part) > 23])) else []
+        for part in inner:
+            found |= dict.fromkeys(map(hashed, values(part)), bits)
+        if bits & UNTRUSTED:
+            for part in (low, *inner):
+                delta.asks += _asks(part, found, bits, asked)
+        _place(found, lines.spread(said), bits)
+        if bits & UNTRUSTED:
+            for key in map(hashed, senders(low)):
+                found[key] = found.get(key, bits) | SENDER
+            if source.others and bill(low):
+                found = {key: known | BILLED for key, known in found.items()}
+        if not source.others or source.kept:
+            found |= dict.fromkeys(map(hashed, lines.people), bits)
+        if source.private or source.kept:
+            for value in values("\n".join(secrets(low, parts))):
+                found[hashed(value)] = found.get(hashed(value), bits) | SECRET
+        if source.others and len(parts) < _SAYING and not found and not delta.asks and _NOTHING.issuperset(parts[:1]):
+            return False
+        if self.planted:  # what was put there by a call of this conversation is no more trusted for coming back
+            found = {key: known for key, known in found.items() if self.planted.get(key) != source.server}
+        delta.values = found
+        delta.shingles = _sampled(parts)
+        if (filtered := self._words(source)) is not None:
+            delta.words = filtered.new(said)
+        return True
+
+    def _know(self, source: Source, low: str, shown: list[str]) -> None:
+        """Take in the values of a text that was shown with tokens in their places: they are known to this process."""
+        parts = pieces(low)
+        said = set(parts).difference(shown)
+        found = dict.fromkeys(map(hashed, (*grouped(low, said), *phones(low, said))), source.bits)
+        _place(found, lines_of(low).spread(said), source.bits)
+        for value in secrets(low, parts):
+            if (key := hashed(value)) in found:
+                found[key] |= SECRET
+        known, shift = self.values, self.sources.index(source) << SHIFT if source in self.sources else 0
+        for key, bits in found.items():
+            if not known.get(key) and len(known) < MAX_VALUES:
+                known.put(key, bits | shift)
 
     def own(self, found: list[str]) -> Delta:
         """Take in values that the caller brought."""
@@ -258,22 +299,20 @@ class Trace:
         self.absorb(delta)
         return delta
 
+    def plant(self, found: list[str], server: str) -> None:
+        """Note that values which outsiders showed were written to a server."""
+        for key in map(hashed, found):
+            if len(self.planted) < _MAX_PLANTED and self.values.get(key) & UNTRUSTED:
+                self.planted.setdefault(key, server)
+
     def absorb(self, delta: Delta) -> None:
         """Take in a message's delta, one's own or another replica's; what was known already is taken out of it."""
         number = self._source(delta)
         known, shift = self.values, number << SHIFT
-        for key, bits in list(delta.values.items()):
-            before = known.get(key)
-            if before is None:
-                if len(known) < MAX_VALUES:
-                    known[key] = bits | shift
-                else:
-                    delta.incomplete = True
-                    del delta.values[key]
-            elif before & bits != bits:
-                known[key] = before | bits
-            else:
-                del delta.values[key]
+        if delta.values:
+            self.billed = self.billed or any(bits & BILLED for bits in delta.values.values())
+            fits = known.merge(delta.values, shift, MAX_VALUES)
+            delta.incomplete |= not fits
         delta.shingles = self.shingles.add(delta.shingles, number)
         if delta.words and (filtered := self._words(delta.source)) is not None:
             filtered.add(delta.words)
@@ -281,10 +320,15 @@ class Trace:
         for ask in delta.asks:
             if len(self.asks) < MAX_ASKS:
                 self.asks[ask] = number
+                for stem in ask.words:
+                    self._asking[stem >> 3 & _ASKING - 1] |= 1 << (stem & 7)
             else:
                 delta.incomplete = True
         delta.asks = delta.asks[:MAX_ASKS]
         self.incomplete |= delta.incomplete
+        if delta:
+            self._heard.clear()
+            self.compared.clear()
 
     @property
     def labelled(self) -> bool:
@@ -310,17 +354,32 @@ class Trace:
         return word in self.records
 
     def said_by_others(self, word: str) -> bool:
-        """Whether outsiders have said a word, and no private record has."""
-        if word in self.kept:
+        """Whether outsiders have said a word, and neither private records, nor trusted servers, nor the caller."""
+        if word in self.kept or word in self.told or self.values.get(hashed(word)) & OWN:
             return False
+        if not self.labelled:
+            return word in self.foreign and word not in self.records
         if word in self.foreign or (self.trusting and word in self.held):
             return True
-        return self.labelled and word in self.records and word not in self.held
+        return word in self.records and word not in self.held
+
+    def known(self, value: str) -> bool:
+        """Whether some result, or the caller in an earlier call, has shown a value."""
+        return bool(self.values.get(hashed(value)) & KNOWN & ~OWN)
+
+    def unsaid(self, word: str) -> bool:
+        """Whether no result has held a word so far."""
+        return not (word in self.foreign or word in self.held or word in self.records or word in self.kept)
+
+    def asked_of(self, stems: Iterable[int]) -> bool:
+        """Whether every one of these stems may stand in some request: the quick look before the long one."""
+        bits = self._asking
+        return all(bits[stem >> 3 & _ASKING - 1] & 1 << (stem & 7) for stem in stems)
 
     def snapshot(self) -> list[Delta]:
         """Everything that is known, as few deltas: one for each source, in the order in which they were read."""
         deltas = [Delta(source, incomplete=self.incomplete) for source in self.sources]
-        for key, bits in self.values.items():
+        for key, bits in self.values:
             deltas[bits >> SHIFT].values[key] = bits & KNOWN
         for shingle, number in self.shingles:
             deltas[number].shingles.append(shingle)
@@ -335,8 +394,10 @@ class Trace:
         return deltas
 
     def _words(self, source: Source) -> Words | None:
+        if not source.server:
+            return None
         if not source.others:
-            return self.kept if source.private else None
+            return self.kept if source.private else self.told
         if not source.kept:
             return self.foreign
         return self.held if source.private else self.records
@@ -360,12 +421,31 @@ def _sampled(parts: list[str]) -> list[int]:
     return found
 
 
-def _asks(low: str, found: dict[int, int], bits: int, place: frozenset[int]) -> list[Ask]:
+def _place(found: dict[int, int], spread: tuple[list[str], list[str], list[str]], bits: int) -> None:
+    """Take in the values of a text with the place that each has in it."""
+    for marks, some in zip((FIELD, PROSE, 0), spread, strict=True):
+        for key in map(hashed, some):
+            found[key] = found.get(key, bits) | marks
+
+
+def digest(*what: Any) -> int:
+    """By which a message or a call is known again within this process; 0 for what cannot be written as JSON."""
+    try:
+        return hash(orjson.dumps(what))
+    except TypeError:
+        return 0
+
+
+def _asks(low: str, found: dict[int, int], bits: int, asked: Any) -> list[Ask]:
     """The requests in a text; the values in and after each are marked in `found`."""
-    said = []
-    for start, end, strength in requests(low):
-        for value in values(low[start : end + _NEAR]):
-            found[hashed(value)] = bits | REQUESTED
+    said: list[Ask] = []
+    asking = requests(low)
+    place = frozenset(map(hashed, values(plain(flat(asked))))) if asked and asking else frozenset()
+    for start, end, strength in asking:
+        inside = REQUESTED | INSIDE | (TOLD if strength > _PLAIN else 0)
+        for part, marks in ((low[start:end], inside), (low[end : end + _NEAR], REQUESTED)):
+            for key in map(hashed, values(part)):
+                found[key] = found.get(key, bits) | marks
         named = words(low[start:end])
         of_writer = [ME] if _OF_WRITER.search(low, start, end) else []
         stems = array("I", sorted(stemmed([*named, *of_writer]))).tobytes()
@@ -379,82 +459,3 @@ def roles_in(named: list[str]) -> frozenset[str]:
 
 
 _ROLES: Final[dict[frozenset[str], frozenset[str]]] = {}  # the same few sets, over and over
-
-
-def _opaque(part: str) -> bool:
-    return len(part) > 23 and ("%" in part or _RUN.fullmatch(part) is not None)
-
-
-def _hidden(text: str) -> list[str]:
-    """What base64, hex and percent signs hide in a text that has long runs of such."""
-    found: list[str] = []
-    for run in [part for part in pieces(text) if _opaque(part)][:32]:
-        if "%" in run or not (run.islower() or run.isupper()) or _HEX.fullmatch(run):
-            found += [said for said in decoded(run, turned=False) if " " in said or "@" in said or "." in said]
-    return found[:32]
-
-
-def _senders(low: str, found: dict[int, int]) -> None:
-    """Mark who wrote a message: what stands in a member or header that says so."""
-    for line in low.split("\n"):
-        label, colon, rest = line.partition(":")
-        if colon and label.strip(" \"'") in _FROM:
-            for value in values(rest[:120]):
-                key = hashed(value)
-                if key in found:
-                    found[key] |= SENDER
-
-
-def flat(body: JSON) -> str:
-    """The text of a message: one line per value, `key: value`; text that is JSON is taken apart."""
-    lines: list[str] = []
-    stack: list[tuple[str, Any, bool]] = [("", body, True)]
-    while stack:
-        key, value, envelope = stack.pop()
-        kind = type(value)
-        if kind is str:
-            if value:
-                inner = _json(value)
-                if inner is not None:
-                    stack.append((key, inner, False))
-                elif not (envelope and len(value) > 256 and key in ("data", "blob")):
-                    lines.append(f"{key}: {value}" if key and not (envelope and key == "text") else value)
-        elif kind is dict:
-            stack += [
-                (k, v, _envelope(k, envelope)) for k, v in reversed(value.items()) if not (envelope and k in _PROTOCOL)
-            ]
-        elif kind is list:
-            stack += [(key, item, envelope) for item in reversed(value)]
-        elif kind is int or kind is float:
-            lines.append(f"{key}: {value}")
-    return "\n".join(lines)
-
-
-def _envelope(key: str, above: bool) -> bool:
-    return above and key in ("content", "contents", "messages", "resource", "text", "data", "blob")
-
-
-def _json(text: str) -> Any:
-    if text[0] not in "{[":
-        return None
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return None
-
-
-def leaves(body: Any) -> Iterator[tuple[str, str, str | int | float]]:
-    """Yield `(pointer, nearest key, value)` of every string and number of the arguments."""
-    stack: list[tuple[str, str, Any]] = [("", "", body)]
-    while stack:
-        path, key, value = stack.pop()
-        if isinstance(value, dict):
-            stack += [(f"{path}/{_step(str(k))}", str(k), v) for k, v in reversed(value.items())]
-        elif isinstance(value, list):
-            stack += [(f"{path}/{index}", key, item) for index, item in reversed(list(enumerate(value)))]
-        elif isinstance(value, str | int | float) and not isinstance(value, bool):
-            yield path, key, value
-
-
-def _step(key: str) -> str:
-    return key.replace("~", "~0").replace("/", "~1")

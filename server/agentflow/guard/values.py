@@ -11,24 +11,36 @@ import base64
 import binascii
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 from urllib.parse import unquote
 from zlib import crc32
+
+import re2
 
 
 def _set(words: str) -> frozenset[str]:
     return frozenset(words.split())
 
 
-_SPACED: Final = str.maketrans(dict.fromkeys("\"'`,;!?()[]{}<>|=*\\\t\n\r\x0b\x0c$€£\u201c\u201d\u2018\u2019«»", " "))
-_PIECE: Final = re.compile(r"[^\s\"'`,;!?()\[\]{}<>|=*\\$€£\u201c\u201d\u2018\u2019«»]+")
+_SEPARATING: Final = "\"'`,;!?()[]{}<>|=*\\\t\n\r\x0b\x0c$"
+_SPACED: Final = str.maketrans(dict.fromkeys(_SEPARATING, " "))
+_BLANKED: Final = bytes.maketrans(_SEPARATING.encode(), b" " * len(_SEPARATING))
+_MARKS: Final = tuple(mark.encode() for mark in "\u201c\u201d\u2018\u2019«»€£")
 _URL: Final = re.compile(r"[a-z]+://[^\s\"'<>)\]}]+")
 _EDGES: Final = ".:-/&"
 _STEM: Final = re.compile(r"[^\W_]{3,}|\d+")
 _NAME: Final = re.compile(r"[A-Z][a-zà-ÿ]+ [A-Z][a-zà-ÿ]+")
 _THOUSANDS: Final = re.compile(r",(?<=\d,)(?=\d{3}(?!\d))")
 _GROUPED: Final = re.compile(r"\b[a-z]{2}\d\d [0-9a-z]{4}(?: \d{2,4}){1,7}\b")
+_OPTIONS: Final = re2.Options()
+_OPTIONS.log_errors = False
+_PHONE: Final = re2.compile(
+    r"(?:^|[^\w.+-])((?:\+|\(?0)\d[\d ()./-]{6,20}\d|\d\d(?: \d\d){3,4}\b)", _OPTIONS
+)  # no look-around: ten times as fast
+_IBAN: Final = re.compile(r"[a-z]{2}\d\d")
+_SPLIT: Final = re.compile(r"\b\d{3}[ -]\d{3}\b")
+_APART: Final = re.compile(r"\D")
 _AT: Final = re.compile(r"(?: ?[\[({] ?at ?[\])}] ?| at )")
 _DOT: Final = re.compile(r"(?: ?[\[({] ?dot ?[\])}] ?| dot )")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,2}")
@@ -53,9 +65,15 @@ def plain(text: str) -> str:
 
 def pieces(text: str) -> list[str]:
     """The parts of a text between blanks, quotes, brackets and the like."""
-    if text.isascii():  # four times as fast as what follows
-        return text.replace(".\n", " ").translate(_SPACED).replace(". ", " ").replace(": ", " ").split()
-    return _PIECE.findall(text)
+    if not text.isascii():  # as bytes: three times as fast
+        raw = text.encode("utf-8", "surrogatepass").translate(_BLANKED)
+        for mark in _MARKS:
+            if mark in raw:
+                raw = raw.replace(mark, b" ")
+        text = raw.decode("utf-8", "surrogatepass")
+    else:
+        text = text.translate(_SPACED)
+    return text.replace(". ", " ").replace(": ", " ").split()
 
 
 def values(low: str) -> list[str]:
@@ -67,10 +85,15 @@ def values(low: str) -> list[str]:
     return identifying(pieces(low))
 
 
-def identifying(parts: list[str]) -> list[str]:
+def telling(parts: Iterable[str]) -> list[str]:
+    """Those `pieces` that are no plain words: the only ones that identify anything."""
+    return [part for part in parts if len(part) > 3 and not part.isalpha()]
+
+
+def identifying(parts: Iterable[str]) -> list[str]:
     """The same, of `pieces` that are in lower case."""
     found: list[str] = []
-    for part in [part for part in parts if len(part) > 3 and not part.isalpha()]:
+    for part in telling(parts):
         part = part.strip(_EDGES)
         if len(part) < 4 or part.isalpha() or len(part) > _LONGEST:
             continue
@@ -83,6 +106,8 @@ def identifying(parts: list[str]) -> list[str]:
             found += _addressed(part)
         elif part.count(".") > 1 and "@" not in part:
             found += (part, domain_of(part))
+            if len(bare := part.replace(".", "")) > 7 and bare.isdigit():
+                found.append(bare)
         elif "-" in part:
             bare = part.replace("-", "")
             if not bare.isalpha() and not (len(part) == 10 and bare.isdigit() and part[4] == part[7] == "-"):
@@ -110,12 +135,45 @@ def _addressed(part: str) -> list[str]:
     return [part] if any(map(str.isalnum, part)) else []
 
 
-def grouped(low: str) -> list[str]:
-    """What is written apart, together: account numbers (ISO 13616) in groups, `eve [at] example [dot] org`."""
-    found = [one.replace(" ", "") for one in _GROUPED.findall(low)]
-    if "dot" in low:
+def grouped(low: str, parts: Collection[str]) -> list[str]:
+    """What is written apart, together: account numbers (ISO 13616) in groups, `eve [at] example [dot] org`.
+
+    Args:
+        parts: the `pieces` of `low`, in any order.
+    """
+    found = []
+    if any(map(_IBAN.match, [part[-4:] for part in parts if 3 < len(part) < 7])):
+        found = [one.replace(" ", "") for one in _GROUPED.findall(low)]
+    if sum(map(str.isdigit, [part for part in parts if len(part) == 3])) > 1:  # a code that is shown in two halves
+        found += [one[:3] + one[4:] for one in _SPLIT.findall(low)]
+    if "dot" in parts:
         found += [value for value in values(_DOT.sub(".", _AT.sub("@", low))) if "@" in value[1:]]
     return found
+
+
+def phones(low: str, parts: Iterable[str]) -> list[str]:
+    """Telephone numbers by their last eight digits, however they are written and whichever country code stands before.
+
+    ITU-T E.164 allows fifteen digits; eight tell two numbers apart in one conversation.
+
+    Args:
+        parts: the `pieces` of `low`, in any order.
+    """
+    if not any(part[0] in "+0" or (len(part) == 2 and part.isdigit()) for part in parts):
+        return []
+    digits = [_APART.sub("", one) for one in _PHONE.findall(low)]
+    return [f"tel:{one[-8:]}" for one in digits if 7 < len(one) < 16]
+
+
+def composed(found: list[str]) -> list[str]:
+    """What account numbers and the like stand in names of several parts: `arn:aws:iam::718220114433:root`."""
+    return [
+        part
+        for value in found
+        if ":" in value and "://" not in value
+        for part in value.replace("/", ":").split(":")
+        if len(part) > 5 and any(map(str.isdigit, part)) and part != value
+    ]
 
 
 def urls(low: str) -> list[str]:
@@ -144,9 +202,9 @@ def shingles(parts: list[str]) -> list[int]:
     """Hashes (32 bits) of three words in a row, of `pieces` in lower case."""
     words = [part for part in parts if len(part) > 3]
     return [
-        crc32(f"{first} {second} {third}".encode("utf-8", "replace"))
-        for first, second, third in zip(words, words[1:], words[2:], strict=False)
-        if len(first) > 6
+        crc32(" ".join(words[at : at + 3]).encode("utf-8", "replace"))
+        for at, word in enumerate(words[:-2])
+        if len(word) > 6
     ]
 
 
