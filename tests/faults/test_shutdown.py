@@ -13,7 +13,8 @@ from faults.conftest import evil
 from faults.speakers import HttpLegacy, HttpModern, Speaker, call_params, connect, stdio_gateway, wait_for_tools
 from gateway_process import running_gateway, wait_until, write_config
 
-from agentflow.audit.read import entries, verify
+from agentflow.audit.read import entries
+from agentflow.audit.verify import verify
 
 SLOW = call_params("good__slow", {"seconds": 0.8})
 

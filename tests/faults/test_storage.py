@@ -15,7 +15,10 @@ from faults.conftest import evil
 from faults.speakers import HttpLegacy, HttpModern, Speaker, stdio_gateway, wait_for_tools
 from gateway_process import Gateway, child_environment, running_gateway, wait_until, write_config
 
-from agentflow.audit.read import entries, verify
+from agentflow.audit import retire, signing
+from agentflow.audit.read import entries
+from agentflow.audit.verify import verify
+from agentflow.config import AuditConfig
 
 AUDIT, VAULT = -32017, -32009
 NO_LIMIT = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
@@ -130,6 +133,24 @@ def test_after_a_kill_under_load_every_answered_call_is_in_the_audit(tmp_path: P
         gateway.wait_for_tools("good__echo")
         assert "result" in gateway.call("good__echo", {"text": "after"})
         assert verify(gateway.data_dir).ok, verify(gateway.data_dir)
+
+
+def test_killed_again_and_again_while_old_records_are_retired_the_log_verifies(tmp_path: Path) -> None:
+    settings = {**config(tmp_path / "seen.jsonl"), "audit": {"segment_bytes": 20_000, "sign_every": 5}}
+    for _ in range(2):
+        with running_gateway(settings, tmp_path) as gateway:
+            gateway.wait_for_tools("good__echo")
+            answered = _load_until_killed(gateway, "modern")
+            recorded = {e.record["arguments"]["arguments"]["text"] for e in _echoes(gateway.data_dir)}
+            assert answered <= recorded
+            result = verify(gateway.data_dir)
+            assert result.ok, result
+            assert result.records - result.signed <= 5
+        signer = signing.signer(gateway.data_dir, AuditConfig())
+        done = retire.retire(gateway.data_dir, signer, keep_bytes=100_000)
+        assert [each.refused for each in done] == [""]
+        result = verify(gateway.data_dir)
+        assert (result.ok, result.retired) == (True, done[0].upto), result
 
 
 def _echoes(data_dir: Path) -> list[Any]:

@@ -11,7 +11,8 @@ from faults.conftest import World
 from faults.speakers import HttpLegacy, HttpModern, Speaker
 from gateway_process import wait_until
 
-from agentflow.audit.read import entries, verify
+from agentflow.audit.read import entries
+from agentflow.audit.verify import verify
 
 PROTOCOL_ERROR, TIMEOUT = -32015, -32016
 FAULTS = {

@@ -16,7 +16,8 @@ from faults.speakers import ENVELOPE, Stdio, stdio_gateway
 from gateway_process import REPOSITORY, Gateway, fetch, running_gateway, wait_until, write_config
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
-from agentflow.audit.read import entries, verify
+from agentflow.audit.read import entries
+from agentflow.audit.verify import verify
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.http import HttpFront
 from agentflow.gateway.serve import _follow

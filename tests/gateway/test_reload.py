@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import anyio
 import pytest
 from gateway_process import Gateway, running_gateway, wait_until, write_config
 
+from agentflow.paths import shipped
 from tests.gateway.full_world import (
     LEGACY,
     MODERN,
@@ -162,6 +164,33 @@ def test_an_edit_of_the_policy_s_data_is_applied(live: Live) -> None:
     live.wait_for("first__fail", shown=False)
     assert live.gateway.call("first__fail")["error"]["code"] == -32602
     assert "result" in live.gateway.call("first__echo")
+
+
+def test_an_edit_of_the_bundle_is_applied_and_a_refused_one_leaves_the_old(live: Live) -> None:
+    bundle = Path(shutil.copytree(shipped("policies"), live.folder / "bundle"))
+    data = json.loads((bundle / "data.json").read_text())
+    live.edit("first", policy={"bundle": str(bundle), "data": {"settings": {"forbidden": ["first/none"]}}})
+    live.wait_for("first__echo")
+
+    rule = {"servers": ["first"], "tools": ["fail"], "effect": "deny"}
+    data["settings"]["rules"] = {"no-failing": rule}
+    (bundle / "data.json").write_text(json.dumps(data))
+    live.wait_for("first__fail", shown=False)
+
+    def again() -> bool:
+        return live.refused() > refused
+
+    for broken in ("package agentflow\n\nx := [", "package agentflow_test\n\ntest_never_true if 1 == 2\n"):
+        refused = live.refused()
+        (bundle / "agentflow" / "own_test.rego").write_text(broken)
+        wait_until(again, "the complaint in the log", evidence=live.gateway.log_text)
+        assert not live.shows("first__fail")
+        assert "result" in live.gateway.call("first__echo")
+
+    (bundle / "agentflow" / "own_test.rego").unlink()
+    data["settings"]["rules"] = {}
+    (bundle / "data.json").write_text(json.dumps(data))
+    live.wait_for("first__fail")
 
 
 def test_an_edit_of_the_keys_is_applied(live: Live) -> None:

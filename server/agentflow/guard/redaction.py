@@ -14,28 +14,28 @@ turned back. The text twin of such structured content is written anew, equal to 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
 from agentflow.errors import ContentBlocked
 from agentflow.guard import embedded, fitting, joints, tokens
 from agentflow.guard import schema as schemas
+from agentflow.guard.digests import Known
 from agentflow.guard.embedded import Edit, Value, only, scan
 from agentflow.guard.entities import canonicals
 from agentflow.guard.sensitive import SensitiveMatcher
 from agentflow.guard.spans import Matcher
 from agentflow.guard.strategies import Replacement, Strategies, apply
 from agentflow.guard.vault import Vault
-from agentflow.guard.walk import JSON, Kind, Leaf, leaves, masked_pointer, replace
+from agentflow.guard.walk import JSON, Kind, Leaf, leaves, masked_pointer, replace, serialised
 
 _SMALLEST_NUMBER: Final = 10_000_000
 # A resource's address keeps its host: without it nobody could read the resource.
 _NOT_IN_URIS: Final = frozenset({"IP", "MAC"})
 _NOTHING: Final[frozenset[str]] = frozenset()
+_EMPTY: Final = 4096  # messages that are known to hold nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +44,19 @@ class Redaction:
 
     Attributes:
         counts: values by type.
-        paths: JSON pointers to what was found; a member whose name is personal itself appears as its type.
+        found: the leaves that held one.
+        mask: takes what is personal out of a text.
     """
 
     body: JSON
     counts: dict[str, int]
-    paths: list[str]
+    found: Sequence[Leaf] = ()
+    mask: Callable[[str], str] = str
 
-
-def serialised(body: JSON) -> bytes | None:
-    """Return `body` as bytes for a quick look, or None when it holds what orjson does not write."""
-    try:
-        return orjson.dumps(body)
-    except orjson.JSONEncodeError:
-        return None
+    @property
+    def paths(self) -> list[str]:
+        """JSON pointers to what was found; a member whose name is personal itself appears as its type."""
+        return [masked_pointer(leaf.pointer, self.mask) for leaf in self.found]
 
 
 class Tokeniser:
@@ -70,11 +69,13 @@ class Tokeniser:
         self._vault = vault
         self._style = style
         self._strategies = strategies or Strategies()
+        self._empty = Known(_EMPTY)
 
     def seeing(self, matcher: Matcher) -> Tokeniser:
         """Return this tokeniser over another matcher: one that knows what the deep tier found, for one body."""
         other = copy(self)
         other._matcher = matcher
+        other._empty = Known(_EMPTY)  # what one matcher does not find another may
         return other
 
     def redact(
@@ -86,6 +87,8 @@ class Tokeniser:
         numbers: bool = True,
         output_schema: Any = None,
         scope: str = "",
+        data: bytes | None = None,
+        digest: bytes | None = None,
     ) -> Redaction:
         """Return `body` with every value of `types` replaced.
 
@@ -94,6 +97,8 @@ class Tokeniser:
             numbers: whether a number must stay a number; else it becomes a token like any string.
             output_schema: JSON Schema of `body["structuredContent"]`, when there is one.
             scope: whose tokens these are (see `Vault.tokens`).
+            data: the body as serialised JSON, where it is at hand.
+            digest: what the body is known again by (`guard.digests`), where it may be.
 
         Raises:
             VaultUnavailable: a new token could not be kept.
@@ -101,19 +106,23 @@ class Tokeniser:
         own = self._matcher.for_tenant(tenant)
         if own is not self._matcher:
             return self.seeing(own).redact(
-                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope
+                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope, data=data
             )
         every = tuple(types) == ("*",)
         if not every and isinstance(own, SensitiveMatcher) and (asked := own.also(canonicals(types))) is not own:
             return self.seeing(asked).redact(
-                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope
+                tenant, body, types, numbers=numbers, output_schema=output_schema, scope=scope, data=data
             )
+        if self._empty.has(tenant, digest):
+            return Redaction(body, {})
         wanted = None if "*" in types else canonicals(types)
-        plan = self._plan(body, wanted, numbers) if types else []
+        plan = self._plan(body, wanted, numbers, data) if types else []
+        if plan is None:  # no matcher finds anything, whatever is wanted
+            self._empty.add(tenant, digest)
         if not plan:
-            return Redaction(body, {}, [])
+            return Redaction(body, {})
         values = [value for _, edits in plan for value in embedded.values(edits)]
-        shown = apply(self._vault, tenant, values, self._strategies, self._style, scope)
+        shown = apply(self._vault, tenant, list(dict.fromkeys(values)), self._strategies, self._style, scope)
         changes, fitted = [], False
         for leaf, edits in plan:
             new, fits = self._replacement(leaf, edits, shown, output_schema)
@@ -125,15 +134,20 @@ class Tokeniser:
         counts: dict[str, int] = {}
         for kind, _ in values:
             counts[kind] = counts.get(kind, 0) + 1
-        paths = [masked_pointer(leaf.pointer, self._matcher.mask) for leaf, _ in plan]
-        return Redaction(redacted, counts, paths)
+        return Redaction(redacted, counts, [leaf for leaf, _ in plan], self._matcher.mask)
 
-    def _plan(self, body: JSON, wanted: frozenset[str] | None, numbers: bool) -> list[tuple[Leaf, tuple[Edit, ...]]]:
-        """Every leaf with something to replace, and what."""
+    def replaces(self, kind: str, types: Sequence[str]) -> bool:
+        """Whether values of a type would be replaced where these types are asked for."""
+        return self._replaces(kind, None if "*" in types else canonicals(types))
+
+    def _plan(
+        self, body: JSON, wanted: frozenset[str] | None, numbers: bool, data: bytes | None
+    ) -> list[tuple[Leaf, tuple[Edit, ...]]] | None:
+        """Every leaf with something to replace, and what; None where a quick look shows that there is none."""
         cut = joints.suspect(self._matcher, body)
-        matcher = self._matcher if cut else self._left(body)
+        matcher = self._matcher if cut else self._left(body, data)
         if matcher is None:
-            return []
+            return None
         look = self if matcher is self._matcher else self.seeing(matcher)
         same: dict[tuple[str, str | int | float, bool], tuple[Edit, ...]] = {}
         plan = []
@@ -148,9 +162,9 @@ class Tokeniser:
             plan = joints.across(self._matcher, plan, lambda kind: self._replaces(kind, wanted))
         return [(leaf, edits) for leaf, edits in plan if edits]
 
-    def _left(self, item: Any) -> Matcher | None:
+    def _left(self, item: Any, data: bytes | None = None) -> Matcher | None:
         """The matcher of as little as a quick look leaves to be found, or None where that is nothing."""
-        data = serialised(item)
+        data = serialised(item) if data is None else data
         if data is None or b'"blob"' in data or embedded.suspect(data):  # no quick look sees into base64
             return self._matcher
         if isinstance(self._matcher, SensitiveMatcher):

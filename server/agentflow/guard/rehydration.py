@@ -20,10 +20,9 @@ from agentflow.guard import schema as schemas
 from agentflow.guard import tokens
 from agentflow.guard.mangled import candidates
 from agentflow.guard.pii import patterns
-from agentflow.guard.redaction import serialised
 from agentflow.guard.strategies.found import Run, runs
 from agentflow.guard.vault import Entry, Vault
-from agentflow.guard.walk import JSON, Kind, Leaf, leaves, replace
+from agentflow.guard.walk import JSON, Kind, Leaf, leaves, replace, serialised
 
 _SEPARATORS: Final = re.compile(r"[ .\-]")
 _MAX_NESTED: Final = 3

@@ -107,6 +107,8 @@ def _respelt(match: re.Match[str]) -> str | None:
 _INLINE: Final = "a|abbr|b|bdi|bdo|big|code|em|font|i|mark|s|small|span|strong|sub|sup|u|wbr"
 _LEET: Final = str.maketrans("013456789@$!|+", "oieasgtbgasiit")
 _LEET_ELL: Final = str.maketrans("013456789@$!|+", "oleasgtbgasllt")
+_LONG: Final = 8192  # characters of a text in which only what tells of an attack is set apart
+_HUMPS: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")  # the words of a run of letters
 _TELLING: Final = re2.compile("(?i)" + "|".join(word for word in _LEXICON if len(word) > 3))
 _DIVIDED: Final = Divider(_LEXICON)
 
@@ -172,12 +174,14 @@ def _unjoined(match: re.Match[str]) -> str:
     return re.sub(r"[-_+.]+(?=[a-zA-Z0-9])", " ", run)
 
 
-def _segmented(match: re.Match[str]) -> str:
+def _segmented(match: re.Match[str]) -> str | None:
     """Words run together, set apart: by their capitals, or as the words they are made of."""
     run = match.group()
-    if not run.islower() and not run.isupper():
-        run = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", run)
-    return " ".join(_apart(word) if len(word) > 13 else word for word in run.split())
+    if len(match.string) > _LONG and not _TELLING.search(run):  # a name in code, or base64: of those it may be full
+        return None
+    if run.islower() or run.isupper():
+        return _apart(run)
+    return " ".join([_apart(word) if len(word) > 13 else word for word in _HUMPS.findall(run)])
 
 
 def _apart(run: str) -> str:

@@ -19,6 +19,8 @@ from collections.abc import Callable, Iterable, Iterator
 from enum import Enum
 from typing import Any, Final
 
+import orjson
+
 JSON = dict[str, Any]
 
 # Members of MCP objects whose children are MCP objects again; every other member holds somebody's data.
@@ -120,6 +122,14 @@ class Leaf:
     def pointer(self) -> str:
         """The JSON pointer (RFC 6901) of the value, or of the member whose key this is."""
         return "".join("/" + str(step).replace("~", "~0").replace("/", "~1") for step in self.path)
+
+
+def serialised(body: JSON) -> bytes | None:
+    """Return `body` as bytes for a quick look, or None when it holds what orjson does not write."""
+    try:
+        return orjson.dumps(body)
+    except orjson.JSONEncodeError:
+        return None
 
 
 _ENVELOPE, _PAYLOAD, _MAP = 0, 1, 2

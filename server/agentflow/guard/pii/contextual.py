@@ -8,6 +8,7 @@ the same value, line or sentence; a word that is the key of a member points into
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, Final, NamedTuple
@@ -49,6 +50,7 @@ _TOKEN: Final = re.compile(rb"(?i)[a-z_]{0,24}_[0-9a-f]{8}")
 _COUNTS: Final = (1, 6, 9, 13)
 _CLUSTERS: Final = {count: re.compile(cluster(count)) for count in _COUNTS}
 _FARTHEST: Final = 160  # to the first digit of a value, from the end of its word
+_FLOOD: Final = 256  # times that one word stands in one text: no form and no table of a person's data has as many
 _BETWEEN: Final = re.compile(rb"[\s,;/\"'\\]{1,8}(?:(?:and|or|und|oder|et|ou|y|e|o|en|och)[\s\"']{1,3})?")
 
 
@@ -61,6 +63,7 @@ class _Entry(NamedTuple):
         every: both.
         digits: how many digits such a value has at least; one of `_COUNTS`.
         beyond: bytes of the found text behind the word.
+        word: the word itself, however it was written.
     """
 
     words: tuple[Rule, ...]
@@ -68,6 +71,7 @@ class _Entry(NamedTuple):
     every: tuple[Rule, ...]
     digits: int
     beyond: int
+    word: bytes
 
 
 class Contextual:
@@ -122,11 +126,7 @@ class Contextual:
                 yield from _values(data, start, end, self._under(head), False)
         following = dict.fromkeys(_COUNTS, -1)
         listed = -1  # how far the last list was read
-        for match in self._words.finditer(data):
-            start, end = match.span()
-            entry = self._entry(data[start:end])
-            if entry is None:
-                continue
+        for end, entry, next_one in self._placed(data):
             if following[entry.digits] < end:  # what a word points at has so many digits
                 number = _CLUSTERS[entry.digits].search(data, end)
                 following[entry.digits] = number.start() if number else len(data) + _FARTHEST
@@ -136,6 +136,7 @@ class Contextual:
             if following[entry.digits] - end > _FARTHEST or _TOKEN.match(data, end):
                 continue
             begin, limit, labelled, many = _region(data, end)
+            limit = min(limit, next_one)
             rules = entry.every if labelled else entry.words
             if many and begin < listed:  # lists in lists: each value is read once or twice, not by every word before it
                 limit, many = min(limit, begin + _REACH), False
@@ -143,6 +144,25 @@ class Contextual:
                 listed = limit
             if limit - begin >= 4 and rules:
                 yield from _values(data, begin, limit, rules, many)
+
+    def _placed(self, data: bytes) -> list[tuple[int, _Entry, int]]:
+        """The words of `data`: where they end, what they point at, and where what they point at ends at the latest.
+
+        A word that floods the text points no farther than to its next occurrence, so that no value is read by many.
+        """
+        spans = [match.span() for match in self._words.finditer(data)]
+        found = [(start, end, entry) for start, end in spans if (entry := self._entry(data[start:end])) is not None]
+        following: dict[bytes, int] = {}
+        if len(found) > _FLOOD:
+            counts = Counter(entry.word for _, _, entry in found)
+            following = {word: len(data) for word, count in counts.items() if count > _FLOOD}
+        placed = []
+        for start, end, entry in reversed(found):
+            placed.append((end, entry, following.get(entry.word, len(data))))
+            if entry.word in following:
+                following[entry.word] = start
+        placed.reverse()
+        return placed
 
     def _under(self, head: bytes) -> tuple[Rule, ...]:
         """The rules for the cells under a head; the last word of the head decides."""
@@ -164,10 +184,11 @@ class Contextual:
         entry = None
         end = len(found)
         for first, last in ((0, end), (0, end - 1), (1, end), (1, end - 1)):
-            pointed = self._pointed.get(_key(found[first:last]))
+            word = _key(found[first:last])
+            pointed = self._pointed.get(word)
             if pointed is not None:
-                least = min(rule.digits for rules in pointed for rule in rules)
-                entry = _Entry(*pointed, pointed[0] + pointed[1], max(n for n in _COUNTS if n <= least), end - last)
+                least = max(n for n in _COUNTS if n <= min(rule.digits for rules in pointed for rule in rules))
+                entry = _Entry(*pointed, pointed[0] + pointed[1], least, end - last, word)
                 break
         if len(self._entries) >= _MOST_ENTRIES:
             self._entries.clear()

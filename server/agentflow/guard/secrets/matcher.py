@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from typing import Any, Final
+from typing import Final
 
 from agentflow.guard.secrets import TYPES, assigned, looks, structures
 from agentflow.guard.secrets.formats import FORMATS, Format, compiled, sign_set
@@ -32,12 +32,32 @@ _DETECTORS: Final[tuple[tuple[str, Detector], ...]] = (
     (assigned.SIGN, assigned.assigned),
     (assigned.PAIR_SIGN, assigned.paired),
 )
+_NAMING: Final = (assigned.assigned, assigned.paired)
+
+
+class _Signs:
+    """Which detectors and forms are worth a look.
+
+    Names that assign values and forms of keys in one automaton would multiply its states: a text that is new to it
+    would cost three times as much.
+    """
+
+    def __init__(self) -> None:
+        forms = [row.sign if row.anywhere else f"{_EDGE}(?:{row.sign})" for row in FORMATS]
+        signs = [*(sign for sign, _ in _DETECTORS), *forms]
+        naming = [number for number, (_, detector) in enumerate(_DETECTORS) if detector in _NAMING]
+        others = [number for number in range(len(signs)) if number not in naming]
+        self._sets = [(sign_set([signs[number] for number in group]), group) for group in (others, naming)]
+
+    def __call__(self, data: bytes) -> list[int]:
+        """The numbers of the signs that occur, in order: detectors first, then forms."""
+        found = [group[at] for signs, group in self._sets for at in signs.Match(data) or ()]
+        return sorted(found) if found else found
 
 
 @cache
-def _signs() -> Any:
-    forms = [row.sign if row.anywhere else f"{_EDGE}(?:{row.sign})" for row in FORMATS]
-    return sign_set([*(sign for sign, _ in _DETECTORS), *forms])
+def _signs() -> _Signs:
+    return _Signs()
 
 
 class SecretMatcher:
@@ -64,7 +84,7 @@ class SecretMatcher:
 
         Characters that only `find` understands (full width, invisible) make it say "maybe".
         """
-        return bool(self._signs.Match(data)) or b"\\u" in data or foldable(data)
+        return bool(self._signs(data)) or b"\\u" in data or foldable(data)
 
     def find(self, text: str, context: str = "") -> list[Match]:
         """Return the secrets in `text`, in order.
@@ -75,7 +95,7 @@ class SecretMatcher:
         if len(text) < _SHORTEST:
             return []
         seen = plain(text, context)
-        fired = self._signs.Match(seen.data)
+        fired = self._signs(seen.data)
         if not fired:
             return []
         spans = [span for number in fired for span in _spans(number, seen.data) if span[3] in self.types]
