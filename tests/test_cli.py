@@ -300,4 +300,5 @@ def test_policy_check_compiles_and_tests_a_bundle(capsys: pytest.CaptureFixture[
 
 def test_a_question_is_answered_although_the_file_has_a_problem(capsys: pytest.CaptureFixture[str]) -> None:
     Path("agentflow.yaml").write_text("flow: {api_key: '${NOT_SET}'}\nlimits: {max_body: 0}\n")
-    assert run(capsys, "audit", "verify")[0] == 0
+    assert run(capsys, "audit", "tail")[0] == 0
+    assert run(capsys, "audit", "verify")[0] == 1  # a proof with default keys would be none

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -110,6 +111,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _days(text: str) -> float:
+    try:
+        days = float(text)
+    except ValueError:
+        days = math.nan
+    if not (math.isfinite(days) and days > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of days above 0")
+    return days
+
+
 def _serve(commands: Any) -> None:
     parser = _command(commands, "serve", "serve:serve", "Serve MCP over streamable HTTP, or stdio with --stdio.")
     _with_config(parser)
@@ -186,7 +197,7 @@ def _audit(commands: Any) -> None:
     export.add_argument("--format", choices=["jsonl", "ocsf", "cef"], default="jsonl", help="default: jsonl")
     export.add_argument("--out", type=Path, metavar="FILE", help="default: standard output")
     retire = _command(actions, "retire", "audit:retire", "Remove old records behind a signed checkpoint.")
-    retire.add_argument("--keep-days", type=float, metavar="DAYS", help="default: audit.keep_days")
+    retire.add_argument("--keep-days", type=_days, metavar="DAYS", help="default: audit.keep_days")
     retire.add_argument("--keep-bytes", type=_count, metavar="BYTES", help="default: audit.keep_bytes")
     index = _command(actions, "index", "audit:index", "Bring the index of the log up to date.")
     index.add_argument("--rebuild", action="store_true", help="make it anew from the segments")

@@ -103,7 +103,8 @@ def test_the_public_key_verifies_a_copy_without_the_private_one(
     assert (tmp_path / "public.pem").read_text() == told["pem"] == run(capsys, "key")[1]
     assert "PRIVATE" not in told["pem"]
     (data_dir / "audit.key").rename(tmp_path / "elsewhere")
-    assert "not checked" in run(capsys, "verify")[1]
+    code, out = run(capsys, "verify")
+    assert (code, "not checked" in out, "give --public-key" in out) == (1, True, True)
     for given in (str(tmp_path / "public.pem"), told["public_key"]):
         code, out = run(capsys, "verify", "--public-key", given)
         assert (code, "13 of them vouched for" in out) == (0, True)
@@ -151,6 +152,45 @@ def test_retire_says_what_went_and_leaves_a_record_of_it(capsys: pytest.CaptureF
     assert run(capsys, "retire", "--keep-days", "1") == (0, "nothing to retire\n")
 
 
+@pytest.mark.parametrize("days", ["-1", "0", "nan", "inf", "-inf", "soon"])
+def test_days_that_are_none_retire_nothing(capsys: pytest.CaptureFixture[str], data_dir: Path, days: str) -> None:
+    fill(data_dir, 40, segment_bytes=3000)
+    with pytest.raises(SystemExit) as ended:
+        main(["audit", "retire", f"--keep-days={days}"])
+    assert ended.value.code == 2
+    assert "number of days above 0" in capsys.readouterr().err
+    assert signing.retired(chain.chains(data_dir)[0]) is None
+
+
+def test_damaged_records_are_left_out_and_counted(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
+    fill(data_dir)
+    (segment,) = chain.segments(chain.chains(data_dir)[0])
+    segment.write_bytes(segment.read_bytes().replace(b'"id":"id-2"', b'"id":id-2"'))
+    for words in (["query", "--no-index"], ["export"], ["export", "--format", "cef"], ["tail", "-n", "20"]):
+        assert main(["audit", *words]) == 0
+        err = capsys.readouterr().err
+        assert f"1 damaged records left out, the first in chain-0001/{segment.name}" in err
+    assert main(["audit", "query"]) == 0
+    code, out = run(capsys, "verify")
+    assert (code, "altered at record 3" in out) == (1, True)
+
+
+def test_no_record_makes_a_line_of_its_own_or_talks_to_the_terminal(
+    capsys: pytest.CaptureFixture[str], data_dir: Path
+) -> None:
+    evil = "x\n2026-01-01 00:00:00  acme/eve\x1b[2J\x9b31m\u2028\u202e\x00"
+    log = AuditLog(data_dir)
+    for kind in ("call", "policy"):
+        who = {"id": evil, "tenant": evil}
+        log.append({"kind": kind, "id": evil, "time": 1e9, "principal": who, "name": evil, "outcome": evil})
+    log.close()
+    for words, lines in ((["tail"], 2), (["query"], 3), (["export", "--format", "cef"], 2)):
+        out = run(capsys, *words)[1]
+        assert len(out.splitlines()) == lines, words
+        assert all(c.isprintable() or c == "\n" for c in out.replace("\u202e", "")), words
+    assert "\\x1b[2J\\x9b31m\\u2028\\u202e\\x00" in run(capsys, "tail")[1]
+
+
 def test_index_is_filled_and_made_anew(capsys: pytest.CaptureFixture[str], data_dir: Path) -> None:
     fill(data_dir)
     assert run(capsys, "index")[1] == "13 records added to the index\n"
@@ -163,5 +203,8 @@ def test_without_a_log_nothing_is_made_up(capsys: pytest.CaptureFixture[str], da
     assert run(capsys, "query")[0] == 0
     assert run(capsys, "export") == (0, "")
     assert run(capsys, "heads") == (0, "")
-    assert main(["audit", "key"]) == 2
+    for words in (["key"], ["index"], ["retire", "--keep-days", "3"], ["verify", "--witness", "nowhere"]):
+        assert main(["audit", *words]) == 2
+        assert len(capsys.readouterr().err.splitlines()) <= 2
+    assert run(capsys, "verify")[0] == 1
     assert not data_dir.exists()

@@ -70,7 +70,8 @@ def read_cef(line: str) -> tuple[list[str], dict[str, str]]:
 def plain(text: str) -> str:
     """As it may be expected back: control characters but CR and LF are spaces."""
     return "".join(
-        " " if (ord(c) < 32 and c not in "\r\n") or ord(c) in (127, 0x85, 0x2028, 0x2029) else c for c in text
+        " " if (ord(c) < 32 and c not in "\r\n") or 127 <= ord(c) < 160 or ord(c) in (0x2028, 0x2029) else c
+        for c in text
     )
 
 

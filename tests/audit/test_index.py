@@ -163,6 +163,22 @@ def test_what_was_retired_is_forgotten(tmp_path: Path, store: IndexStore) -> Non
     assert index._by_index(tmp_path, Filter(), None, store) == index.search(tmp_path, Filter(), None, None)
 
 
+def test_where_nothing_was_retired_nothing_is_written(tmp_path: Path) -> None:
+    fill(tmp_path)
+    store = SqliteIndex(tmp_path / index.FILE)
+    index.catch_up(tmp_path, store)
+    said: list[str] = []
+    store._open().set_trace_callback(said.append)
+    index.catch_up(tmp_path, store)
+    assert said
+    assert all(each.startswith("SELECT") for each in said)
+    (plan,) = store._open().execute(
+        "EXPLAIN QUERY PLAN SELECT 1 FROM record WHERE chain = 'chain-0001' AND segment <= 0 LIMIT 1"
+    )
+    assert "PRIMARY KEY (chain=? AND segment<?)" in plan[-1]
+    store.close()
+
+
 def test_a_log_that_was_begun_anew_is_indexed_anew(tmp_path: Path, store: IndexStore) -> None:
     fill(tmp_path)
     index.catch_up(tmp_path, store)
@@ -250,6 +266,14 @@ def test_a_database_that_is_not_there_is_said_to_be_unusable(tmp_path: Path) -> 
     url = SecretStr("postgresql://nobody@127.0.0.1:9/none")
     with pytest.raises(IndexUnusable):
         index.open_index(tmp_path, AuditConfig(index_url=url))
+
+
+def test_what_a_database_says_of_its_url_is_kept_back(tmp_path: Path) -> None:
+    AuditLog(tmp_path).close()
+    url = SecretStr("postgresql://nobody:hunter/2@127.0.0.1:9/none")  # the driver takes "hunter" for a port
+    with pytest.raises(IndexUnusable, match=r"^PostgreSQL: OperationalError") as caught:
+        index.open_index(tmp_path, AuditConfig(index_url=url))
+    assert "hunter" not in str(caught.value)
 
 
 def test_two_gateways_share_one_database(tmp_path: Path, database: str) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from agentflow.audit import chain
+from agentflow.audit import chain, signing
 from agentflow.audit.log import AuditLog
-from agentflow.audit.read import Entry, find, tail
+from agentflow.audit.read import Entry, entries, find, tail
 from agentflow.audit.verify import verify
 from agentflow.config import AuditConfig
 
@@ -86,7 +86,41 @@ def test_an_untouched_log_verifies(tmp_path: Path) -> None:
     result = verify(tmp_path)
     assert result.ok
     assert (result.records, result.chains, result.notes) == (50, 1, ())
-    assert verify(tmp_path / "nowhere").ok
+
+
+def test_where_nothing_is_left_to_check_nothing_is_proven(tmp_path: Path) -> None:
+    assert "there is no" in str(verify(tmp_path / "nowhere").bad)
+    (tmp_path / "begun").mkdir()
+    assert verify(tmp_path / "begun").ok, "no key, no log: a gateway that never ran"
+    key = signing.signer(tmp_path, AuditConfig()).public
+    bad = verify(tmp_path / "begun", signing.Trust([key])).bad
+    assert bad is not None
+    assert (bad.damage, bad.chain) == ("missing", "chain-0001")
+
+
+def test_a_record_that_is_no_json_is_named_and_left_out(tmp_path: Path) -> None:
+    write(tmp_path, 5)
+    (segment,) = chain.segments(chain.chains(tmp_path)[0])
+    lines, last = [], chain.FIRST_PREV
+    for number, raw in enumerate(segment.read_bytes().splitlines(), start=1):
+        line = chain.decode(raw)
+        assert line is not None
+        made, last = chain.encode(number, last, b'{"kind":call"}' if number == 3 else line.body)
+        lines.append(made)
+    segment.write_bytes(b"".join(lines))
+    bad = verify(tmp_path).bad
+    assert bad is not None
+    assert (bad.damage, bad.line) == ("altered", 3)
+    damaged: list[Path] = []
+    assert [entry.seq for entry in entries(tmp_path, damaged.append)] == [1, 2, 4, 5]
+    assert [entry.seq for entry in tail(tmp_path, 3, damaged=damaged.append)] == [2, 4, 5]
+    assert damaged == [segment, segment]
+
+
+@pytest.mark.parametrize("seq", [10**18, 2**63, 10**19])
+def test_a_number_that_no_database_holds_is_no_record_number(seq: int) -> None:
+    assert chain.decode(chain.encode(seq, chain.FIRST_PREV, b"{}")[0][:-1]) is None
+    assert chain.decode(chain.encode(10**18 - 1, chain.FIRST_PREV, b"{}")[0][:-1]) is not None
 
 
 def test_a_deleted_segment_is_missed(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentflow.audit import chain, retire, signing
+from agentflow.audit.index import FILE, SqliteIndex, catch_up
 from agentflow.audit.log import AuditLog
 from agentflow.audit.read import entries
 from agentflow.audit.retire import Retired
@@ -201,6 +203,25 @@ def test_a_forged_or_moved_checkpoint_is_damage(tmp_path: Path) -> None:
     assert (bad.damage, bad.seq) == ("missing", 1)
     path.write_bytes(good)
     assert verify(tmp_path).ok
+
+
+@pytest.mark.parametrize("forged", ["by a stranger", "with our key's name", "noise"])
+def test_nothing_is_removed_on_the_word_of_a_forged_checkpoint(tmp_path: Path, forged: str) -> None:
+    log = write(tmp_path, 40)
+    evil = Signer(Ed25519PrivateKey.generate())
+    key = signer(tmp_path).id if forged == "with our key's name" else evil.id
+    line = evil.line(signing.Checkpoint("chain-0001", 38, "0" * 64, 38, 1, 1.0, 2.0, 3.0, key))
+    (log.chain / chain.CHECKPOINT).write_bytes(b"noise\n" if forged == "noise" else line)
+    store = SqliteIndex(tmp_path / FILE)
+    catch_up(tmp_path, store)
+    for keep_bytes in (1, 0):
+        done = retired(tmp_path, keep_bytes=keep_bytes, before=1.0)
+        assert done.records == 0
+        assert "no trusted key signed the checkpoint" in done.refused
+    assert catch_up(tmp_path, store) == 0
+    assert len(list(store.places("1 = 1", ()))) == len(numbers(tmp_path)) == 40
+    store.close()
+    log.close()
 
 
 def test_more_than_was_retired_cannot_be_removed(tmp_path: Path) -> None:

@@ -222,15 +222,116 @@ def test_the_key_may_be_changed_and_the_new_one_vouches_for_everything(tmp_path:
     (tmp_path / signing.KEY_FILE).unlink()
     write(tmp_path, 5, 6)
     result = verify(tmp_path)
-    assert (result.ok, result.signed) == (True, 10)
+    assert (result.ok, result.signed) == (True, 11)
+    assert "up to 5 are older" in result.notes[0]
 
 
 def test_without_a_key_the_chain_is_checked_and_the_gap_is_said(tmp_path: Path) -> None:
     write(tmp_path, 5)
     (tmp_path / signing.KEY_FILE).unlink()
     result = verify(tmp_path)
-    assert (result.ok, result.signed) == (True, 0)
+    assert (result.ok, result.signed, result.records) == (False, 0, 5)
     assert "not checked" in result.notes[0]
+    assert "--public-key" in str(result.bad)
+    chain.signatures(chain.segments(folder(tmp_path))[0]).unlink()
+    assert verify(tmp_path).ok, "a log from before heads were signed"
+
+
+def without_heads(data_dir: Path, after: int) -> None:
+    """Remove the signed heads of records after this one."""
+    for segment in chain.segments(folder(data_dir)):
+        path = chain.signatures(segment)
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [raw for raw in lines if (head := signing.decode(raw[:-1], Head)) and head.said.seq <= after]
+        path.write_bytes(b"".join(kept))
+
+
+@pytest.mark.parametrize("left", [0, 8])
+def test_more_than_may_go_unsigned_is_never_taken_for_a_killed_writer(tmp_path: Path, left: int) -> None:
+    write(tmp_path, 20)
+    without_heads(tmp_path, left)
+    rebuild(tmp_path, lambda bodies: [*bodies[:left], *(body.replace(b"alice", b"bob") for body in bodies[left:])])
+    assert blamed(tmp_path) == ("missing", "chain-0001", left + 1)
+    write(tmp_path, 5, 21)  # a restart signs what it finds, and does not make it good
+    assert blamed(tmp_path) == ("missing", "chain-0001", left + 1)
+    told = [entry.record for entry in entries(tmp_path) if entry.record["kind"] == "log"]
+    assert [(each["event"], each["after"], each["upto"]) for each in told] == [("signing_gap", left, 20)]
+    for segment in chain.segments(folder(tmp_path)):  # nor without the head that tells of the restart
+        path = chain.signatures(segment)
+        path.write_bytes(
+            b"".join(
+                raw
+                for raw in path.read_bytes().splitlines(keepends=True)
+                if (head := signing.decode(raw[:-1], Head)) and head.said.seq != 20
+            )
+        )
+    assert blamed(tmp_path) == ("missing", "chain-0001", left + 1)
+
+
+def test_a_forged_head_does_not_bridge_a_gap(tmp_path: Path) -> None:
+    write(tmp_path, 20)
+    without_heads(tmp_path, 4)
+    (segment,) = chain.segments(folder(tmp_path))
+    last = chain.read_head(folder(tmp_path))
+    assert last is not None
+    stranger = Signer(Ed25519PrivateKey.generate())
+    forged = Head("chain-0001", 20, last[1], 1e9, 0, 1, "late", signing.signer(tmp_path, AuditConfig()).id)
+    with chain.signatures(segment).open("ab") as file:
+        file.write(stranger.line(forged))
+    assert blamed(tmp_path)[0] == "altered"
+    write(tmp_path, 5, 21)
+    assert blamed(tmp_path) == ("missing", "chain-0001", 5)
+
+
+def test_what_a_killed_writer_may_leave_unsigned_is_signed_without_a_word(tmp_path: Path) -> None:
+    write(tmp_path, 12)
+    without_heads(tmp_path, 8)
+    assert verify(tmp_path).ok
+    write(tmp_path, 5, 13)
+    result = verify(tmp_path)
+    assert (result.ok, result.records, result.signed) == (True, 17, 17)
+
+
+def test_the_bound_is_that_of_the_settings_a_record_was_written_with(tmp_path: Path) -> None:
+    for every, start in ((4, 1), (1000, 11), (4, 311), (1000, 321)):
+        write(tmp_path, 10 if every == 4 else 300, start, sign_every=every)
+        assert verify(tmp_path).ok
+    without_heads(tmp_path, 320)
+    assert verify(tmp_path).ok, "as if the last writer had been killed"
+
+
+def test_a_head_from_before_the_bound_was_signed_stands_for_256(tmp_path: Path) -> None:
+    signer = Signer(Ed25519PrivateKey.generate())
+    body = signer.line(Head("chain-0001", 0, chain.FIRST_PREV, 1.0, 0, 1, "open", signer.id)).rstrip(b"\n")
+    found = signing.decode(body.replace(b',"every":256', b""), Head)
+    assert found is not None
+    assert found.said.every == 256
+
+
+def test_a_writer_at_work_is_not_taken_for_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = AuditLog(tmp_path, AuditConfig(sign_every=4))
+    log.append({"id": "r1"})
+    real = chain.segments
+
+    def meanwhile(path: Path) -> list[Path]:
+        monkeypatch.setattr(chain, "segments", real)
+        found = real(path)
+        heads = signing.read_heads
+
+        def slow(path: Path) -> list[signing.Signed[Head] | None]:
+            monkeypatch.setattr(signing, "read_heads", heads)
+            read = heads(path)
+            for number in range(2, 30):
+                log.append({"id": f"r{number}"})
+            return read
+
+        monkeypatch.setattr(signing, "read_heads", slow)
+        return found
+
+    monkeypatch.setattr(chain, "segments", meanwhile)
+    result = verify(tmp_path)
+    assert (result.ok, result.records) == (True, 29), result
+    log.close()
 
 
 @pytest.mark.parametrize("change", ["seq", "hash", "time", "since", "chains", "why"])

@@ -10,8 +10,7 @@ import pytest
 from policy.recorded_calls import question, record_of, write
 
 from agentflow import cli
-from agentflow.commands.output import UsageError
-from agentflow.commands.policy_replay import moment
+from agentflow.commands.output import UsageError, moment
 from agentflow.pipeline.call import Decision
 
 ALLOW = 'package agentflow\n\nimport rego.v1\n\ndecision := {"allow": true} if input.call.tool != "drop"\n'
@@ -110,3 +109,40 @@ def test_times_are_read(text: str) -> None:
 def test_what_is_no_time_is_wrong_usage() -> None:
     with pytest.raises(UsageError):
         moment("yesterday")
+
+
+@pytest.mark.parametrize("words", [("build",), ("explain", "7"), ("replay", "--since", "7d")])
+def test_a_faulty_configuration_is_not_replaced_by_defaults(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    (tmp_path / "agentflow.yaml").write_text("policy: {data: {settings: {default: deny}}}\nnonsense: true\n")
+    code = cli.main(["policy", *words])
+    assert code != 0
+    assert "cannot be used: 1 problem" in capsys.readouterr().err
+    assert not Path("bundle.tar.gz").exists()
+
+
+def test_what_is_wrong_with_the_configuration_is_said_before_a_document_is_decided(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "agentflow.yaml").write_text("nonsense: true\n")
+    (tmp_path / "q.json").write_text(json.dumps(question()))
+    cli.main(["policy", "eval", "q.json"])
+    assert "nonsense" in capsys.readouterr().err
+
+
+def test_an_impossible_setting_is_a_problem_and_no_traceback(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "agentflow.yaml").write_text("policy: {data: {settings: {rules: 5}}}\n")
+    code, out = run(capsys, "check")
+    assert code == 1 and "settings.rules: Input should be" in out
+
+
+@pytest.mark.parametrize("depth", [150, 100_000])
+def test_a_document_nested_too_deeply_is_wrong_usage(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, depth: int
+) -> None:
+    (tmp_path / "q.json").write_text('{"input": {"a": ' + "[" * depth + "]" * depth + "}}")
+    assert cli.main(["policy", "eval", "q.json"]) == 2
+    assert "nested too deeply" in capsys.readouterr().err

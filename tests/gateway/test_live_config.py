@@ -424,3 +424,53 @@ async def test_a_reload_that_cannot_be_built_leaves_everything_as_it_was(shared:
             with pytest.raises(AgentFlowError):
                 await world.service.apply(config_of(tmp_path, {}, **wrong))
         assert world.service._parts is parts and "result" in await world.call("write")
+
+
+async def test_no_mistake_of_ours_ends_live_reload(
+    shared: JSON, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(config_of(tmp_path, {"s": shared})) as world:
+        service, path = world.service, tmp_path / "agentflow.yaml"
+        path.write_text("nonsense: true")
+        following = asyncio.ensure_future(_follow(service, path, None))
+        await until(lambda: "nonsense" in caplog.text, "the file is followed")
+        write_config({"flow": {"enabled": False}, "policy": settings(rules=5)}, path)
+        await until(lambda: "settings.rules" in caplog.text, "an impossible value is named")
+        before = service.config
+        with monkeypatch.context() as patch:
+
+            async def mistaken(_: object) -> None:
+                raise AttributeError("a mistake")
+
+            patch.setattr(service, "apply", mistaken)
+            write_config({"flow": {"enabled": False}, "limits": {"max_concurrent": 7}}, path)
+            await until(lambda: "AttributeError" in caplog.text, "the mistake is logged")
+        write_config({"flow": {"enabled": False}, "policy": FORBIDDEN}, path)
+        await until(lambda: service.config is not before, "the next edit is applied")
+        following.cancel()
+    assert "internal_error" in [entry.record.get("outcome") for entry in entries(before.data_dir)]
+
+
+async def test_bounds_of_conversations_change_only_with_the_configuration(
+    shared: JSON, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(config_of(tmp_path, {"s": shared})) as world:
+        bounds: list[int] = []
+        monkeypatch.setattr(world.service._parts.conversations, "bound", lambda live, *_: bounds.append(live))
+        guard = {"taint": {"live": 17}}
+        with pytest.raises(AgentFlowError):
+            await world.service.apply(config_of(tmp_path, {}, guard=guard, pipeline={"order": ["limit"]}))
+        assert bounds == []
+        await world.service.apply(config_of(tmp_path, {"s": shared}, guard=guard))
+        assert bounds == [17]
+
+
+async def test_another_database_of_the_vault_is_said_not_to_be_that_of_conversations(
+    shared: JSON, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(config_of(tmp_path, {"s": shared})) as world:
+        with pytest.raises(AgentFlowError):
+            await world.service.apply(
+                config_of(tmp_path, {}, guard={"vault": {"url": "postgresql://127.0.0.1:9/none"}})
+            )
+        assert "conversations stay in the database they are in" in caplog.text

@@ -13,7 +13,7 @@ from agentflow.config import Config
 from agentflow.errors import ContentBlocked
 from agentflow.gateway.assemble import assemble
 from agentflow.gateway.listings import Listings
-from agentflow.gateway.serve import _Masked
+from agentflow.gateway.serve import _mask_log, _Masked
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, Session, UpstreamFacts
 from agentflow.policy.engine import Engine
@@ -68,3 +68,13 @@ async def test_a_page_with_one_sessions_tokens_is_not_another_sessions(per_sessi
     for name in ("one", "one", "two"):
         await listings.page("tools", catalogue, pipeline, Call("tools/list", ada, Session(name, ada), {}))
     assert reused == [False, True, not per_session]
+
+
+def test_log_lines_are_masked_as_the_configuration_in_force_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Masked(Config().guard))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [handler])
+    line = logging.LogRecord("x", 30, "f", 1, "Nightjar of Bluebird", (), None)
+    assert "Nightjar" in handler.format(line)
+    _mask_log(Config.model_validate({"guard": _GUARD}).guard)
+    assert handler.format(line).endswith("<CODENAME> of <PROJECT>")

@@ -138,3 +138,39 @@ def test_a_payload_is_read_wherever_it_stands(before: str, name: str, after: str
     encoded, _ = ENCODINGS[name]
     text = f"{before} {encoded} {after}"
     assert any(PAYLOAD.lower() in view.text.lower() for view in views(text))
+
+
+_FILLING = "The pump was inspected on Tuesday and two valves were replaced. "
+
+
+@pytest.mark.parametrize("name", ["rot13", "reversed", "leet", "letter spacing", "base64", "comment inside a word"])
+@pytest.mark.parametrize("before", [0, 90_000])
+def test_a_disguise_in_a_long_text_is_taken_off_where_it_is(name: str, before: int) -> None:
+    disguised = ENCODINGS[name][0]
+    lead = (_FILLING * (before // len(_FILLING) + 1))[:before]
+    text = f"{lead}\n\n{disguised}\n\n" + _FILLING * 1000
+    found = [view for view in views(text) if _squeezed(PAYLOAD) in _squeezed(view.text)]
+    assert found
+    place = text.index(disguised)
+    for view in found:
+        at = view.text.lower().index("ignore") if "ignore" in view.text.lower() else None
+        if at is not None:
+            start, end = view.origin(at, at + 6)
+            assert place - 4 <= start < end <= place + len(disguised) + 4
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.lower().split())
+
+
+def test_one_sign_in_a_long_text_does_not_have_all_of_it_read_again() -> None:
+    text = _FILLING * 1500 + "gur " + _FILLING * 100
+    turned = [view for view in views(text) if "rot13" in view.how]
+    assert turned
+    assert all(len(view.text) < 5000 for view in turned)
+
+
+def test_what_is_folded_once_stays_so() -> None:
+    for text in ("‴", "½ of ⁗", "︱﹁", "Ǆ"):
+        folded = next(view.text for view in views(text) if view.how == ("fold",))
+        assert [view for view in views(folded) if view.how == ("fold",)] == []

@@ -181,3 +181,9 @@ def test_broken_archives_are_refused_in_one_way(
         path.write_bytes(content)
         with contextlib.suppress(BadArchive):
             unpack(path)
+
+
+def test_a_rego_file_of_more_than_a_mebibyte_is_refused(made: Make) -> None:
+    unpack(made(GOOD))
+    with pytest.raises(BadArchive, match=r"big\.rego is larger than 1 MiB"):
+        unpack(made(GOOD, ("big.rego", b"package agentflow\n" + b"#" * archive.MAX_REGO)))

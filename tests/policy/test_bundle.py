@@ -158,3 +158,46 @@ def test_a_module_that_needs_other_data_is_left_out_of_the_policy_and_kept_in_th
     assert list(without.texts) == ["agentflow/policy.rego"]
     having = read_bundle(bundle(rego).model_copy(update={"data": {"s": {"a": {"when": []}}}}))
     assert list(having.modules) == ["agentflow/policy.rego"]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        5,
+        [],
+        {"rules": 5},
+        {"rules": None},
+        {"rules": []},
+        {"forbidden": 5},
+        {"rules": {"a": {"servers": 5}}},
+        {"rules": {"a": None}},
+        {"rules": {5: {"effect": "deny"}}},
+        {"approval_ttl": 2**80},
+    ],
+)
+def test_no_value_of_the_settings_is_more_than_a_named_problem(settings: object) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read_bundle(PolicyConfig.model_validate({"data": {"settings": settings}}))
+    assert all("policy.data" in problem for problem in caught.value.data["problems"])
+
+
+@pytest.mark.parametrize(
+    "rego",
+    [
+        "# a\x0cb\nx := http.send({})",
+        "# a\u2028# b\n# c\nx := http.send({})",
+        "x := http.send({}) # \u2028#",
+        "y := `\n# ` if http.send({})",
+        "# http.\nhttp.send({})",
+        'x := http["\\u0073end"]({})',
+        "# a\rx := http.send({})",
+    ],
+)
+def test_no_line_break_string_or_comment_hides_a_builtin(bundle: Write, rego: str) -> None:
+    with pytest.raises(ConfigError, match="is refused"):
+        read_bundle(bundle(rego))
+
+
+def test_tests_may_not_reach_outside_either(bundle: Write) -> None:
+    with pytest.raises(ConfigError, match=r"policy_test\.rego: line 5: http\.send is not allowed"):
+        read_bundle(bundle(tests="test_a if http.send({})"))

@@ -343,3 +343,32 @@ def certificate(tmp_path: Path) -> Callable[[], tuple[Path, Path]]:
         return chain, secret
 
     return make
+
+
+def test_questions_under_way_are_answered_when_the_engine_closes(opa: Opa) -> None:
+    held, asked = threading.Event(), threading.Event()
+
+    def hold(handler: Any) -> None:
+        asked.set()
+        held.wait(20)
+
+    opa.fault = hold
+    engine, said = asking(opa), list[str]()
+    asker = threading.Thread(target=lambda: said.append(engine.decide({"n": 1}).reasons[0][0]))
+    asker.start()
+    assert asked.wait(20)
+    engine.close()
+    asker.join(20)
+    held.set()
+    assert not asker.is_alive() and said[0] in ("policy_unavailable", "policy_error")
+
+
+async def test_an_engine_whose_loop_is_stuck_denies_all_the_same(opa: Opa) -> None:
+    engine, freed = asking(opa, timeout=0.1), threading.Event()
+    engine._loop.call_soon_threadsafe(freed.wait, 20)
+    try:
+        assert engine.decide({"n": 1}).reasons[0][0] == "policy_timeout"
+        assert [each.reasons[0][0] for each in await engine.decide_soon({"n": 1}, {"n": 2})] == ["policy_timeout"] * 2
+    finally:
+        freed.set()
+        engine.close()

@@ -12,7 +12,7 @@ from agentflow.config import PolicyConfig
 from agentflow.pipeline.call import JSON
 from agentflow.policy import replay as replay_module
 from agentflow.policy.engine import Engine
-from agentflow.policy.replay import Period, replay
+from agentflow.policy.replay import Judge, Outcome, Period, replay
 
 STRICTER = {
     "rules": {
@@ -88,3 +88,30 @@ def test_every_record_is_decided_once_wherever_the_log_is_cut(
 
 def test_a_log_without_records_is_no_fault(tmp_path: Path) -> None:
     assert replay(PolicyConfig(), tmp_path).records == 0
+
+
+def test_a_segment_retired_meanwhile_is_left_out_and_said(
+    before: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(replay_module._here, "judge", (before, Judge(before.decide, Period())))
+    found = replay_module._stretch(tmp_path / "gone.jsonl", 0, 10)
+    assert dict(found.skipped) == {"a stretch of the log that was retired meanwhile": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"principal": ["p"]},
+        {"arguments": None},
+        {"time": "yesterday"},
+        {"decision": {}},
+        {"decision": {"allow": True, "obligations": 5}},
+        {"decision": {"allow": False, "reasons": [5]}},
+        {"server": 5},
+    ],
+)
+def test_a_record_of_another_shape_is_counted_and_nothing_more(before: Engine, change: JSON) -> None:
+    judge, outcome = Judge(before.decide, Period()), Outcome()
+    judge.take({**record_of(CALLS[0], before.decide(CALLS[0])), **change}, outcome)
+    assert outcome.records == 1
+    assert outcome.replayed == (1 if "time" in change else 0)

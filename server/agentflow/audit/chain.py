@@ -28,7 +28,7 @@ HEAD = "head"
 LOCK = "lock"
 CHECKPOINT = "checkpoint"
 _LINE = re.compile(
-    rb'\{"seq":([1-9]\d{0,18}),"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})","record":(\{.*\})\}', re.DOTALL
+    rb'\{"seq":([1-9]\d{0,17}),"prev":"([0-9a-f]{64})","hash":"([0-9a-f]{64})","record":(\{.*\})\}', re.DOTALL
 )
 _SEGMENT = re.compile(r"\d{20}\.jsonl")
 _CHAIN = re.compile(r"chain-\d{4,}")
@@ -37,21 +37,17 @@ _HEAD = re.compile(rb"(\d{20}) ([0-9a-f]{64})\n")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One record as stored. `body` is the record's JSON text; `sound` says whether it fits its own hash."""
+    """One record as stored. `body` is the JSON text of `record`; `sound` says whether it fits its own hash."""
 
     seq: int
     prev: str
     hash: str
     body: bytes
+    record: JSON
 
     @property
     def sound(self) -> bool:
         return digest(self.prev, self.seq, self.body) == self.hash
-
-    @property
-    def record(self) -> JSON:
-        loaded: JSON = orjson.loads(self.body)
-        return loaded
 
 
 def digest(prev: str, seq: int, body: bytes) -> str:
@@ -66,11 +62,16 @@ def encode(seq: int, prev: str, body: bytes) -> tuple[bytes, str]:
 
 
 def decode(line: bytes) -> Line | None:
-    """Read one line without its newline; None when it is not a record."""
+    """Read one line without its newline; None when it is not a record, or what it holds is no JSON object."""
     match = _LINE.fullmatch(line)
     if match is None:
         return None
-    return Line(int(match.group(1)), match.group(2).decode(), match.group(3).decode(), match.group(4))
+    seq, prev, own, body = match.groups()
+    try:
+        record = orjson.loads(body)
+    except ValueError:
+        return None
+    return Line(int(seq), prev.decode(), own.decode(), body, record) if isinstance(record, dict) else None
 
 
 def audit_dir(data_dir: Path) -> Path:

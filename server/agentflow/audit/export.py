@@ -34,7 +34,7 @@ _BLOCKED: Final = frozenset(
     }
 )  # fmt: skip
 # Events that say that the log itself may have been touched.
-_GRAVE: Final = frozenset({"records_missing", "head_missing", "signing_began"})
+_GRAVE: Final = frozenset({"records_missing", "head_missing", "signing_began", "signing_gap"})
 _TRUSTWORTHY, _SUSPECT = 0.5, 0.8  # injection scores
 
 
@@ -174,7 +174,7 @@ def extension_value(text: str) -> str:
 
 
 # Control characters and what Unicode takes for the end of a line, but for CR and LF, which have an escape.
-_CONTROLS: Final = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f\x85\u2028\u2029]")
+_CONTROLS: Final = re.compile("[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029]")
 _LINE_BREAKS: Final = re.compile("[\r\n]+")
 
 

@@ -70,7 +70,7 @@ class IndexStore(Protocol):
         ...
 
     def drop(self, name: str, upto: int | None) -> None:
-        """Forget a chain, or its records up to `upto`."""
+        """Forget a chain, or those of its segments that begin with record `upto` or before."""
         ...
 
     def clear(self) -> None:
@@ -106,13 +106,16 @@ class SqliteIndex:
 
     def drop(self, name: str, upto: int | None) -> None:
         def forget(db: sqlite3.Connection) -> None:
+            gone = "SELECT 1 FROM record WHERE chain = ? AND segment <= ? LIMIT 1"
+            if upto is not None and db.execute(gone, (name, upto)).fetchone() is None:
+                return  # asked for once a second: nothing is written, and no row looked at
             with db:
                 db.execute("BEGIN IMMEDIATE")
                 if upto is None:
                     db.execute("DELETE FROM record WHERE chain = ?", (name,))
                     db.execute("DELETE FROM mark WHERE chain = ?", (name,))
                 else:
-                    db.execute("DELETE FROM record WHERE chain = ? AND seq <= ?", (name, upto))
+                    db.execute("DELETE FROM record WHERE chain = ? AND segment <= ?", (name, upto))
 
         self._tried(forget)
 
@@ -226,8 +229,10 @@ def catch_up(data_dir: Path, store: IndexStore, pause: Callable[[], None] = lamb
         if mark is not None and not _fits(folder, mark):
             store.drop(folder.name, None)
             mark = None
-        if mark is not None and (gone := signing.retired(folder)) is not None:
-            store.drop(folder.name, gone.upto)
+        if mark is not None:
+            # Whether the file is there decides, not the checkpoint: anybody might have written that.
+            left = chain.segments(folder)
+            store.drop(folder.name, chain.first_of(left[0]) - 1 if left else mark.seq)
         for rows, reached in _batches(folder, mark or Mark(0, 0, 0)):
             store.add(folder.name, rows, reached)
             added += len(rows)
@@ -285,10 +290,7 @@ def _batches(folder: Path, mark: Mark) -> Iterator[tuple[list[Row], Mark]]:
 
 
 def _row(line: chain.Line, place: Place) -> Row:
-    try:
-        has = query.facets(line.record)
-    except ValueError:  # no JSON: damaged, and searches stumble over it on either way
-        has = query.facets({})
+    has = query.facets(line.record)
     title, target = has.names[0] if has.names else "", has.names[1] if len(has.names) > 1 else ""
     return (
         place.chain, place.seq, place.segment, place.offset, place.size, has.time, has.id, has.kind, has.event,
@@ -304,12 +306,22 @@ def _joined(words: Sequence[str]) -> str:
 # Searching --------------------------------------------------------------------------------------------------
 
 
-def search(data_dir: Path, wanted: Filter, limit: int | None, store: IndexStore | None) -> list[Entry]:
-    """The `limit` newest records that fit, in order of time: by the index, or from the segments without one."""
+def search(
+    data_dir: Path,
+    wanted: Filter,
+    limit: int | None,
+    store: IndexStore | None,
+    damaged: Callable[[Path], None] = lambda segment: None,
+) -> list[Entry]:
+    """The `limit` newest records that fit, in order of time: by the index, or from the segments without one.
+
+    Args:
+        damaged: as in `read.entries`; the index leaves such lines out without a word.
+    """
     if store is not None:
         with suppress(IndexUnusable, OSError, ValueError):
             return _by_index(data_dir, wanted, limit, store)
-    return query.newest(query.scan(data_dir, wanted), limit)
+    return query.newest(query.scan(data_dir, wanted, damaged), limit)
 
 
 def _by_index(data_dir: Path, wanted: Filter, limit: int | None, store: IndexStore) -> list[Entry]:

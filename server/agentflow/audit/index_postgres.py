@@ -120,7 +120,7 @@ class PostgresIndex:
                 self._db.execute("DELETE FROM record WHERE place = %s AND chain = %s", own)
                 self._db.execute("DELETE FROM mark WHERE place = %s AND chain = %s", own)
             else:
-                self._db.execute("DELETE FROM record WHERE place = %s AND chain = %s AND seq <= %s", (*own, upto))
+                self._db.execute("DELETE FROM record WHERE place = %s AND chain = %s AND segment <= %s", (*own, upto))
 
     def clear(self) -> None:
         with _clear_words(), self._db.transaction():
@@ -152,4 +152,6 @@ def _clear_words() -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise IndexUnusable(str(error).strip().partition("\n")[0] or type(error).__name__) from error
+        # Its own words may quote the connection string, with the password in it.
+        state = f" ({error.sqlstate})" if error.sqlstate else ""
+        raise IndexUnusable(f"PostgreSQL: {type(error).__name__}{state}") from None

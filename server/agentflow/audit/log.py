@@ -164,7 +164,7 @@ class AuditLog:
     def _open(self) -> None:
         """Find the end of the chain, and go on after it."""
         torn: JSON | None = None
-        began = False
+        odd: JSON | None = None
         checkpoint = signing.retired(self.chain)
         if checkpoint is not None:
             self._seq, self._last, self._signed = checkpoint.upto, checkpoint.hash, checkpoint.upto
@@ -174,7 +174,7 @@ class AuditLog:
                 torn = {"segment": path.name, "bytes": len(rest), "sha256": hashlib.sha256(rest).hexdigest()}
             if last is not None:
                 self._seq, self._last = last.seq, last.hash
-                began = self._attest(path)
+                odd = self._attest(path)
                 if torn is None:
                     self._segment, self._size, self._began = os.open(path, _APPEND), size, _begun(path)
                 break
@@ -197,24 +197,37 @@ class AuditLog:
             # The end of the chain is gone. Numbers go on after it, so that the gap stays visible for ever.
             event = {**(event or {}), "event": "records_missing", "after": self._seq, "upto": upto[0]}
             self._seq, self._last = upto
-        elif began:
-            event = {**(event or {}), "event": "signing_began", "after": self._since}
+        elif odd is not None:
+            event = {**(event or {}), **odd}
         if event is not None or self._segment < 0:
             self._roll(event)
-        if not self._seq and known is None:
+        if not self._seq and (known is None or known.every != self._config.sign_every):
             self._sign("open")  # of nothing: from here on it can be told when the signatures are gone
 
-    def _attest(self, segment: Path) -> bool:
-        """Sign what was found in the last segment, if no signed head covers it yet; true if none ever did."""
-        known = signing.latest(self.chain)
-        if known is not None:
+    def _attest(self, segment: Path) -> JSON | None:
+        """Sign what was found in the last segment, if no signed head covers it yet.
+
+        Returns what the chain has to say of it, if more was found than a killed writer may leave unsigned: others may
+        have written that.
+        """
+        known, odd = signing.latest(self.chain), None
+        if known is not None and known.key == self.signer.id:
             self._signed, self._since = known.seq, known.since
+            if self._seq - known.seq > known.every:
+                odd = {"event": "signing_gap", "after": known.seq, "upto": self._seq}
         else:
-            self._since = self._seq  # written before heads were signed, or somebody has removed the signatures
+            # Written before heads were signed or with another key, or somebody has removed the signatures.
+            self._since = self._seq
+            odd = {"event": "signing_began", "after": self._since}
         self._open_signatures(segment)
-        if self._seq > self._signed:
+        if (
+            self._seq > self._signed
+            or known is None
+            or known.key != self.signer.id
+            or (known.every != self._config.sign_every)
+        ):
             self._sign("open")
-        return known is None
+        return odd
 
     def _room(self) -> None:
         """Make sure that a whole line can follow: repair after a failed write, begin a new segment when full."""
@@ -281,8 +294,10 @@ class AuditLog:
                 time=round(time.time(), 6),
                 since=self._since,
                 chains=chain.count(self.chain.parent),
-                why=why,
+                # Here the hash comes from memory, not from the file: nobody can have slipped a record in.
+                why="late" if why != "open" and self._seq - self._signed > self._config.sign_every else why,
                 key=self.signer.id,
+                every=self._config.sign_every,
             )
         )
         written = os.write(self._signatures, line)

@@ -7,7 +7,7 @@ with it and without it.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -119,9 +119,9 @@ class Filter:
         return self.refused is None or self.refused == (has.outcome not in ("", "ok"))
 
 
-def scan(data_dir: Path, wanted: Filter) -> Iterator[Entry]:
-    """Everything that fits, from the segments, chain after chain in the order written."""
-    return (entry for entry in entries(data_dir) if wanted.matches(entry.record))
+def scan(data_dir: Path, wanted: Filter, damaged: Callable[[Path], None] = lambda segment: None) -> Iterator[Entry]:
+    """Everything that fits, from the segments, chain after chain in the order written; `damaged` as in `entries`."""
+    return (entry for entry in entries(data_dir, damaged) if wanted.matches(entry.record))
 
 
 def newest(found: Iterable[Entry], limit: int | None) -> list[Entry]:

@@ -25,8 +25,16 @@ class Entry:
     record: JSON
 
 
-def entries(data_dir: Path) -> Iterator[Entry]:
-    """Every readable record, chain after chain, in the order written."""
+def _ignored(segment: Path) -> None:
+    """Nobody asked."""
+
+
+def entries(data_dir: Path, damaged: Callable[[Path], None] = _ignored) -> Iterator[Entry]:
+    """Every readable record, chain after chain, in the order written.
+
+    Args:
+        damaged: told of the segment of each whole line that is no record; such lines are left out.
+    """
     for folder in chain.chains(data_dir):
         for segment in chain.segments(folder):
             with suppress(FileNotFoundError), segment.open("rb") as file:  # it may be retired meanwhile
@@ -34,6 +42,8 @@ def entries(data_dir: Path) -> Iterator[Entry]:
                     line = chain.decode(raw[:-1]) if raw.endswith(b"\n") else None
                     if line is not None:
                         yield Entry(folder.name, line.seq, line.record)
+                    elif raw.endswith(b"\n"):
+                        damaged(segment)
 
 
 def find(data_dir: Path, record_id: str) -> Entry | None:
@@ -68,23 +78,25 @@ def tail(
     *,
     poll: float = 0.2,
     stop: Callable[[], bool] = lambda: False,
+    damaged: Callable[[Path], None] = _ignored,
 ) -> Iterator[Entry]:
     """Yield the last `n` records of all chains in order of time, then, with `follow`, each new one as it comes.
 
     Args:
         poll: seconds between two looks while following.
         stop: asked between two looks; true ends the iteration.
+        damaged: as in `entries`.
     """
     followers: dict[str, _Follower] = {}
     last: list[Entry] = []
     for folder in chain.chains(data_dir):
-        follower = followers[folder.name] = _Follower(folder)
+        follower = followers[folder.name] = _Follower(folder, damaged)
         last += follower.last(n)
     yield from heapq.nlargest(n, last, key=_when)[::-1]
     while follow and not stop():
         for folder in chain.chains(data_dir):
             if folder.name not in followers:
-                followers[folder.name] = _Follower(folder)
+                followers[folder.name] = _Follower(folder, damaged)
         fresh = [entry for follower in followers.values() for entry in follower.fresh()]
         yield from sorted(fresh, key=_when)
         if not fresh:
@@ -99,8 +111,9 @@ def _when(entry: Entry) -> tuple[float, int]:
 class _Follower:
     """A place in one chain: the segment being read and how far."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, damaged: Callable[[Path], None]) -> None:
         self._folder = folder
+        self._damaged = damaged
         self._segment = ""
         self._offset = 0
 
@@ -115,8 +128,8 @@ class _Follower:
             for raw in reversed(whole.split(b"\n")):
                 if len(found) >= n:
                     return found[::-1]
-                if raw and (line := chain.decode(raw)) is not None:
-                    found.append(Entry(self._folder.name, line.seq, line.record))
+                if raw:
+                    found += self._read(segment, raw)
         return found[::-1]
 
     def fresh(self) -> list[Entry]:
@@ -131,6 +144,13 @@ class _Follower:
             whole = content[: content.rfind(b"\n") + 1]
             self._offset += len(whole)
             for raw in whole.split(b"\n"):
-                if raw and (line := chain.decode(raw)) is not None:
-                    found.append(Entry(self._folder.name, line.seq, line.record))
+                if raw:
+                    found += self._read(segment, raw)
         return found
+
+    def _read(self, segment: Path, raw: bytes) -> list[Entry]:
+        line = chain.decode(raw)
+        if line is None:
+            self._damaged(segment)
+            return []
+        return [Entry(self._folder.name, line.seq, line.record)]

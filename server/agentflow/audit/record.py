@@ -46,18 +46,11 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         policy saw beside, see `policy.recorded`), …}`; members that say nothing are left out.
     """
     known = call.definition is not None or call.upstream is not GATEWAY
-    principal = call.principal
     record: JSON = {
         "kind": "call",
         "id": call.id,
         "time": round(call.started, 6),
-        "principal": {
-            "id": principal.id,
-            "kind": principal.kind,
-            "roles": principal.roles,
-            "tenant": principal.tenant,
-            "auth": principal.auth,
-        },
+        "principal": _principal(call),
         "session": _hashed_session(call.session.id),
         "surface": call.surface,
         "server": call.upstream.name,
@@ -91,6 +84,11 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         if value:
             record[name] = value
     return record
+
+
+def _principal(call: Call) -> JSON:
+    who = call.principal
+    return {"id": who.id, "kind": who.kind, "roles": who.roles, "tenant": who.tenant, "auth": who.auth}
 
 
 def _say_what_was_found(record: JSON, call: Call, mask: Callable[[str], str]) -> None:

@@ -2,7 +2,8 @@
 
 Only whole segments go, and only after a look at each record: one that is damaged, or that no good signed head vouches
 for, stays, and so does everything after it. The checkpoint is on disk before the first file is removed, so that a
-crash in between leaves files too many, never a chain that does not verify. A chain nobody writes to may lose its last
+crash in between leaves files too many, never a chain that does not verify. A checkpoint that no trusted key signed is
+never acted upon. A chain nobody writes to may lose its last
 segment too.
 """
 
@@ -84,10 +85,18 @@ def retire(
     with _alone(data_dir) as mine:
         if not mine:
             return done
+        doubtful: set[str] = set()
         for folder in chain.chains(data_dir):
-            _sweep(folder)
+            try:
+                _sweep(folder, trust)
+            except ValueError:
+                doubtful.add(folder.name)
+                why = f"no trusted key signed the checkpoint of {folder.name}; see `agentflow audit verify`"
+                done.append(Retired(folder.name, 0, 0, 0, 0, 0.0, 0.0, why))
         going = _going(data_dir, before, keep_bytes)
         for folder in chain.chains(data_dir):
+            if folder.name in doubtful:
+                continue
             with _unused(folder) as free:
                 paths = going.get(folder.name, [])
                 if not free:
@@ -263,9 +272,13 @@ def _write(folder: Path, line: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
-def _sweep(folder: Path) -> None:
-    """Remove what a run that was broken off had retired already."""
-    kept = signing.retired(folder)
+def _sweep(folder: Path, trust: Trust) -> None:
+    """Remove what a run that was broken off had retired already.
+
+    Raises:
+        ValueError: nobody who is trusted vouches for the checkpoint.
+    """
+    kept = signing.good_checkpoint(folder, trust)
     for path in chain.segments(folder):
         if kept is not None and chain.first_of(path) <= kept.upto:
             _remove(path)

@@ -34,7 +34,8 @@ from agentflow.config import AuditConfig
 from agentflow.errors import ConfigError
 
 KEY_FILE: Final = "audit.key"
-Why = Literal["records", "time", "rotation", "open", "close"]
+Why = Literal["records", "time", "rotation", "open", "close", "late"]
+EVERY: Final = 256  # what heads say that do not say it
 Standing = Literal["good", "bad", "stranger"]
 _TYPES: Final[dict[str, tuple[type, ...]]] = {"int": (int,), "float": (int, float)}
 _DOMAIN: Final = b"agentflow audit %s 1\n"
@@ -49,7 +50,9 @@ class Head:
         time: epoch seconds.
         since: the record after which heads were signed; 0 where they always were.
         chains: how many chains the data directory had then.
+        why: `late` where its writer, who knows what it wrote, could not sign in time.
         key: id of the key it is signed with.
+        every: how many records may follow at most without another head.
     """
 
     chain: str
@@ -60,6 +63,7 @@ class Head:
     chains: int
     why: Why
     key: str
+    every: int = EVERY
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,18 @@ def retired(folder: Path) -> Checkpoint | None:
         found = read_checkpoint(folder)
     except ValueError:
         return None
+    return found.said if found is not None else None
+
+
+def good_checkpoint(folder: Path, trust: Trust) -> Checkpoint | None:
+    """What a trusted key says was retired; None where nothing was.
+
+    Raises:
+        ValueError: the checkpoint is none, is another chain's, or is not signed with one of these keys.
+    """
+    found = read_checkpoint(folder)
+    if found is not None and (found.said.chain != folder.name or trust.standing(found) != "good"):
+        raise ValueError("not signed with a trusted key")
     return found.said if found is not None else None
 
 

@@ -8,6 +8,7 @@ elsewhere (`witnesses`) show that too.
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import hashlib
 import time
@@ -91,9 +92,23 @@ def verify(data_dir: Path, trust: Trust | None = None, witnesses: Sequence[Signe
     names = {folder.name for folder in folders}
     if bad is None and (lost := sorted({_about(each) for each in witnesses} - names)):
         bad = Bad("missing", lost[0], "", 0, 1, "the whole chain is gone, of which a head was kept elsewhere")
-    if bad is None and trust and not folders and (data_dir / signing.KEY_FILE).exists():
-        bad = _gone(1)
+    if bad is None:
+        bad = _unproven(data_dir, folders, trust)
     return Verification(records, len(folders), signed, retired, bad, tuple(notes))
+
+
+def _unproven(data_dir: Path, folders: Sequence[Path], trust: Trust) -> Bad | None:
+    """Where nothing is left to check, or nothing to check it with, nothing is proven."""
+    if not data_dir.is_dir():
+        return Bad("missing", "", "", 0, 1, f"there is no {data_dir}")
+    if trust:
+        return None if folders else _gone(1)
+    for folder in folders:
+        signed = any(folder.glob("*.sig"))
+        if signed or (folder / chain.CHECKPOINT).exists():
+            detail = "the chain is signed and no public key is at hand, so nothing is proven; give --public-key"
+            return Bad("missing", folder.name, signing.KEY_FILE, 0, 1, detail)
+    return None
 
 
 def _walked(folder: Path, trust: Trust, witnesses: Sequence[Signed[Head]]) -> tuple[_Walk, Bad | None]:
@@ -139,6 +154,8 @@ class _Walk:
     _ended: int = 0  # the last record of the segment before the last
     _newest: Signed[Head] | None = None
     _met: int = 0  # the last record that was as a head says
+    _heads: list[Signed[Head]] = field(default_factory=list)
+    _after: dict[int, str] = field(default_factory=dict)  # hashes of the records that come after the newest head
 
     def run(self) -> Bad | None:
         self._head = chain.read_head(self.folder)  # before the records: a writer may be at work
@@ -208,6 +225,7 @@ class _Walk:
             return Bad("altered", self.folder.name, "", 0, said.seq, detail)
         if said.seq > self._kept or said.seq == 0:
             self._claims[said.seq] = signed
+            self._heads.append(signed)
         if self._newest is None or said.seq >= self._newest.said.seq:
             self._newest, self.siblings = signed, max(self.siblings, said.chains)
         return None
@@ -245,12 +263,53 @@ class _Walk:
         if said.seq < self._ended:
             detail = f"the signed heads end at record {said.seq}; those up to record {self._ended} were removed"
             return Bad("missing", self.folder.name, "", 0, said.seq + 1, detail)
+        bad = self._bounded(said, last)
+        if bad is not None:
+            return bad
         self.signed = max(said.seq - self._kept, 0)
         if said.since:
             self.notes.append(f"{self.folder.name}: records up to {said.since} are older than the first signed head")
         if said.seq < last:
             self.notes.append(f"{self.folder.name}: the last {last - said.seq} records carry no signature yet")
         return None
+
+    def _bounded(self, newest: Head, last: int) -> Bad | None:
+        """No more records may go without a signature than heads say: else the rest could be written by anybody."""
+        if last - newest.seq > newest.every:
+            self._heads += self._fresh()
+        seq = max(self._kept, newest.since)
+        heads = sorted(
+            (each for each in self._heads if each.said.seq >= seq), key=lambda each: (each.said.seq, each.said.time)
+        )
+        numbers, at = [each.said.seq for each in heads], 0
+        # The head before the first one may have been retired; the first of all, of no record, is still there.
+        first = [each for each in heads if each.said.seq == seq and self.trust.standing(each) == "good"]
+        reach = first[-1].said.every if first else max(signing.EVERY, newest.every)
+        while at < len(heads):
+            # As few signatures as will do: the last within reach, else the next, which then has to be a late one.
+            end = bisect.bisect_right(numbers, seq + reach, at)
+            near = (n for n in range(end - 1, at - 1, -1) if self.trust.standing(heads[n]) == "good")
+            step = next(near, None)
+            if step is None:
+                step = next((n for n in range(end, len(heads)) if self.trust.standing(heads[n]) == "good"), None)
+                if step is None:
+                    break
+                if heads[step].said.why != "late":
+                    return self._unsigned(seq, numbers[step], reach)
+            seq, reach, at = numbers[step], heads[step].said.every, step + 1
+        return self._unsigned(seq, last, reach) if last - seq > reach else None
+
+    def _fresh(self) -> list[Signed[Head]]:
+        """Heads that a writer at work has signed since, of records that were read."""
+        found = (each for path in chain.segments(self.folder) for each in signing.read_heads(chain.signatures(path)))
+        return [each for each in found if each is not None and self._after.get(each.said.seq) == each.said.hash]
+
+    def _unsigned(self, after: int, upto: int, most: int) -> Bad:
+        detail = (
+            f"records {after + 1} to {upto} have no signature of their own, and {most} at most may go without one: "
+            "signed heads were removed, or could not be written"
+        )
+        return Bad("missing", self.folder.name, "", 0, after + 1, detail)
 
     # Records ------------------------------------------------------------------------------------------------
 
@@ -261,6 +320,7 @@ class _Walk:
         lines = content.split(b"\n")
         rest = lines.pop()
         claims, head_seq = self._claims, self._head[0] if self._head else 0
+        newest = self._newest.said.seq if self._newest else 0
         for number, raw in enumerate(lines, start=1):
             line = chain.decode(raw)
             bad = self._line(segment, number, line)
@@ -270,6 +330,8 @@ class _Walk:
             self.records += 1
             if line.seq == head_seq:
                 self._head_hash = line.hash
+            if line.seq > newest:
+                self._after[line.seq] = line.hash
             if line.seq in claims:
                 bad = self._meet(line, claims.pop(line.seq), segment, number)
                 if bad is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from agentflow.audit import read
-from agentflow.commands.output import UsageError, document, table, user
+from agentflow.commands.output import UsageError, document, printable, table, user
 from agentflow.config import Config
 from agentflow.settings import file as config_file
 
@@ -30,9 +30,11 @@ _DAY = 86_400
 def tail(args: Namespace) -> int:
     """Print the newest records, one per line; with --json an array, or with -f one document per line."""
     data_dir = _config(args).data_dir
-    found = read.tail(data_dir, args.n, args.follow)
+    damaged: list[Path] = []
+    found = read.tail(data_dir, args.n, args.follow, damaged=damaged.append)
     if args.json and not args.follow:
         document([asdict(entry) for entry in found])
+        _left_out(damaged)
         return 0
     nothing = True
     for entry in found:
@@ -40,14 +42,22 @@ def tail(args: Namespace) -> int:
         print(json.dumps(asdict(entry), ensure_ascii=False) if args.json else line(entry), flush=args.follow)
     if nothing:
         print(f"agentflow: no records in {data_dir}", file=sys.stderr)
+    _left_out(damaged)
     return 0
+
+
+def _left_out(damaged: list[Path]) -> None:
+    if damaged:
+        where = f"{damaged[0].parent.name}/{damaged[0].name}"
+        told = f"{len(damaged)} damaged records left out, the first in {where}; see `agentflow audit verify`"
+        print(f"agentflow: {told}", file=sys.stderr)
 
 
 def verify(args: Namespace) -> int:
     """Check every chain; 1 names the first record that is not as it was written."""
     from agentflow.audit.verify import verify as verified
 
-    config = _config(args)
+    config = config_file.load(args.config, os.environ)
     found = verified(config.data_dir, _trust(args, config), _witnesses(args.witness))
     if args.json:
         document({"ok": found.ok, **asdict(found)})
@@ -69,8 +79,8 @@ def key(args: Namespace) -> int:
     from agentflow.audit import signing
 
     config = _config(args)
-    if not config.data_dir.is_dir() and config.audit.signing_key is None:
-        raise UsageError(f"there is no {config.data_dir} yet", fix="start the gateway once, or name its --config")
+    if config.audit.signing_key is None:
+        _present(config)
     signer = signing.signer(config.data_dir, config.audit)
     pem = signing.public_pem(signer.public)
     if args.out:
@@ -107,8 +117,9 @@ def query(args: Namespace) -> int:
 
     config, wanted = _config(args), _filter(args)
     store = _store(config) if not args.no_index else None
+    damaged: list[Path] = []
     try:
-        found = index.search(config.data_dir, wanted, args.n or None, store)
+        found = index.search(config.data_dir, wanted, args.n or None, store, damaged.append)
     finally:
         if store is not None:
             store.close()
@@ -121,6 +132,7 @@ def query(args: Namespace) -> int:
         table([("TIME", "CALLER", "WHAT", "SERVER", "OUTCOME", "µs", "RECORD", "WHY"), *map(_row, found)])
     else:
         print("agentflow: no record fits", file=sys.stderr)
+    _left_out(damaged)
     return 0
 
 
@@ -129,13 +141,16 @@ def export(args: Namespace) -> int:
     from agentflow.audit import export as forms
     from agentflow.audit import query as queries
 
-    lines = (forms.line(entry, args.format) for entry in queries.scan(_config(args).data_dir, _filter(args)))
+    damaged: list[Path] = []
+    found = queries.scan(_config(args).data_dir, _filter(args), damaged.append)
+    lines = (forms.line(entry, args.format) for entry in found)
     if args.out is None:
         count = _written(lines, sys.stdout)
     else:
         with open(os.open(args.out, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
             count = _written(lines, file)
     print(f"{count} records", file=sys.stderr)
+    _left_out(damaged)
     return 0
 
 
@@ -154,13 +169,14 @@ def retire(args: Namespace) -> int:
     from agentflow.audit.caretaker import retired_event
     from agentflow.audit.log import AuditLog
 
-    config = _config(args)
+    config = config_file.load(args.config, os.environ)
     days = args.keep_days if args.keep_days is not None else config.audit.keep_days
     size = args.keep_bytes if args.keep_bytes is not None else config.audit.keep_bytes
     if not days and not size:
         raise UsageError(
             "nothing says what is to be kept", fix="give --keep-days or --keep-bytes, or set audit.keep_days"
         )
+    _present(config)
     before = time.time() - days * _DAY if days else None
     signer = signing.signer(config.data_dir, config.audit)
     done = retiring.retire(config.data_dir, signer, before=before, keep_bytes=size, trust=_trust(args, config) or None)
@@ -188,7 +204,8 @@ def index(args: Namespace) -> int:
     from agentflow.audit import index as indexes
     from agentflow.errors import AgentFlowError
 
-    config = _config(args)
+    config = config_file.load(args.config, os.environ)
+    _present(config)
     try:
         store = indexes.open_index(config.data_dir, config.audit)
         try:
@@ -205,9 +222,17 @@ def index(args: Namespace) -> int:
     return 0
 
 
+def _present(config: Config) -> None:
+    if not config.data_dir.is_dir():
+        raise UsageError(f"there is no {config.data_dir} yet", fix="start the gateway once, or name its --config")
+
+
 def line(entry: read.Entry) -> str:
-    """One record for a person: when, who, what, how it went."""
-    record = entry.record
+    """One record for a person, on one line and `printable`: when, who, what, how it went."""
+    return printable(_told(entry.record))
+
+
+def _told(record: dict[str, Any]) -> str:
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(record.get("time") or 0)))
     if record.get("kind") != "call":
         return f"{moment}  {record.get('kind')}  {json.dumps(record, ensure_ascii=False)}"
@@ -233,7 +258,7 @@ def _row(entry: read.Entry) -> tuple[str, ...]:
 
 def _filter(args: Namespace) -> Filter:
     from agentflow.audit.query import Filter
-    from agentflow.commands.policy_replay import moment
+    from agentflow.commands.output import moment
 
     return Filter(
         since=moment(args.since) if args.since else None,
@@ -288,7 +313,13 @@ def _witnesses(path: Path | None) -> list[Signed[Head]]:
 def _read_witnesses(path: Path) -> Iterator[Signed[Head]]:
     from agentflow.audit import signing
 
-    for number, raw in enumerate(path.read_bytes().splitlines(), start=1):
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path} cannot be read: {error.strerror}", fix="give the file that holds the heads"
+        ) from error
+    for number, raw in enumerate(content.splitlines(), start=1):
         found = signing.decode(raw, signing.Head)
         if found is None:
             raise UsageError(
@@ -304,4 +335,5 @@ def _base64(raw: bytes) -> str:
 
 
 def _config(args: Namespace) -> Config:
+    """For reading alone: what checks, removes or writes does not act on defaults in place of what is faulty."""
     return config_file.glance(args.config, os.environ)

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from agentflow.commands.output import UsageError, document
-from agentflow.config import PolicyConfig
+from agentflow.config import Config, PolicyConfig
 from agentflow.errors import ConfigError
 from agentflow.settings import file as config_file
+
+_DEEPEST = 100  # levels of an input document
 
 
 def check(args: Namespace) -> int:
@@ -22,8 +24,8 @@ def check(args: Namespace) -> int:
     from agentflow.policy import engine
     from agentflow.policy.checks import world_of
 
-    settings = config_file.glance(args.config, os.environ)
-    report = engine.check(configured(args), world_of(settings))
+    settings = _as_far_as_usable(args)
+    report = engine.check(configured(args, settings.policy), world_of(settings))
     failed = [test for test in report.tests if test.error]
     if args.json:
         tests = [{"name": test.name, "ok": not test.error, "error": test.error} for test in report.tests]
@@ -54,7 +56,7 @@ def build(args: Namespace) -> int:
     from agentflow.policy import archive, engine
     from agentflow.policy.bundle import read_bundle, refused
 
-    config = configured(args)
+    config = configured(args, config_file.load(args.config, os.environ).policy)
     bundle = read_bundle(config)
     problems = list(engine.check(config).problems)
     if problems:
@@ -77,7 +79,7 @@ def evaluate(args: Namespace) -> int:
     question = _json(args.input)
     for problem in _not_an_input(question):
         print(f"agentflow: {args.input}: {problem}", file=sys.stderr)
-    with closing(Engine(configured(args), tested=True)) as engine:
+    with closing(Engine(configured(args, _as_far_as_usable(args).policy), tested=True)) as engine:
         return _explained(args, engine, question, {})
 
 
@@ -87,7 +89,7 @@ def explain(args: Namespace) -> int:
     from agentflow.policy.engine import Engine
     from agentflow.policy.recorded import NotRecorded, restored
 
-    settings = config_file.glance(args.config, os.environ)
+    settings = config_file.load(args.config, os.environ)
     entry = read.find(settings.data_dir, args.record)
     if entry is None:
         raise ConfigError(f"no record {args.record} in {settings.data_dir}", fix="`agentflow audit tail` shows ids")
@@ -95,7 +97,7 @@ def explain(args: Namespace) -> int:
         question = restored(entry.record)
     except NotRecorded as error:
         raise ConfigError(f"record {args.record} cannot be decided again: {error}") from None
-    with closing(Engine(configured(args), tested=True)) as engine:
+    with closing(Engine(configured(args, settings.policy), tested=True)) as engine:
         _explained(args, engine, question, entry.record["decision"])
     return 0
 
@@ -124,9 +126,8 @@ def diff(args: Namespace) -> int:
     return 1 if found else 0
 
 
-def configured(args: Namespace) -> PolicyConfig:
+def configured(args: Namespace, policy: PolicyConfig) -> PolicyConfig:
     """The configured policy, with the bundle and layers of the command line in place of its own."""
-    policy = config_file.glance(args.config, os.environ).policy
     changes: dict[str, Any] = {"engine": "embedded"}
     if args.bundle is not None:
         changes.update(bundle=args.bundle, layers=())
@@ -135,9 +136,20 @@ def configured(args: Namespace) -> PolicyConfig:
     return policy.model_copy(update=changes)
 
 
+def _as_far_as_usable(args: Namespace) -> Config:
+    """The configuration; what is wrong with it is said, and left at its default."""
+    for problem in config_file.check(args.config, os.environ):
+        print(f"agentflow: {problem}", file=sys.stderr)
+    return config_file.glance(args.config, os.environ)
+
+
 def _json(place: str) -> dict[str, Any]:
     try:
         value = json.loads(sys.stdin.read() if place == "-" else Path(place).read_text(encoding="utf-8"))
+        if _depth(value) > _DEEPEST:
+            raise RecursionError
+    except RecursionError:
+        raise UsageError(f"{place} is nested too deeply", fix=f"{_DEEPEST} levels are read") from None
     except ValueError as error:
         raise UsageError(f"{place} is not JSON: {error}") from None
     if isinstance(value, dict) and value.keys() == {"input"} and isinstance(value["input"], dict):
@@ -145,6 +157,18 @@ def _json(place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UsageError(f"{place} is no input document", fix="write a JSON object, see docs/policy.md")
     return value
+
+
+def _depth(value: Any) -> int:
+    """How many levels of objects and arrays lie in each other, counted up to one more than are read."""
+    level, depth = [value], 0
+    while depth <= _DEEPEST:
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            break
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+        depth += 1
+    return depth
 
 
 def _not_an_input(question: dict[str, Any]) -> list[str]:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from argparse import Namespace
 from dataclasses import asdict
-from datetime import datetime
 from typing import TYPE_CHECKING
 
-from agentflow.commands.output import UsageError, document, table
+from agentflow.commands.output import document, moment, table
 from agentflow.commands.policy import configured
 from agentflow.settings import file as config_file
 
 if TYPE_CHECKING:
     from agentflow.policy.replay import Kind
 
-_AGO = re.compile(r"(\d+)([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TITLES: dict[Kind, str] = {
     "newly_denied": "newly denied",
     "newly_allowed": "newly allowed",
@@ -34,8 +30,8 @@ def replay(args: Namespace) -> int:
     from agentflow.policy.replay import Period
     from agentflow.policy.replay import replay as replayed
 
-    settings = config_file.glance(args.config, os.environ)
-    config = configured(args)
+    settings = config_file.load(args.config, os.environ)
+    config = configured(args, settings.policy)
     report = engine.check(config)
     if not report.ok:
         raise refused(report.path, list(report.problems))
@@ -73,20 +69,6 @@ def replay(args: Namespace) -> int:
     for reason, count in found.skipped.most_common():
         print(f"not decided again: {count}: {reason}")
     return 1 if changed else 0
-
-
-def moment(text: str) -> float:
-    """Read a time: `7d` (ago), `2026-11-01`, `2026-11-01T12:30`, local unless it says otherwise; epoch seconds.
-
-    Raises:
-        UsageError: it is none.
-    """
-    if ago := _AGO.fullmatch(text):
-        return time.time() - int(ago[1]) * _SECONDS[ago[2]]
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise UsageError(f"{text!r} is no time", fix="write 7d, 12h, 2026-11-01 or 2026-11-01T12:30") from None
 
 
 class _Bar:

@@ -13,7 +13,6 @@ from functools import lru_cache, partial
 from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
-from agentflow.errors import AgentFlowError
 from agentflow.gateway.recorded import recorded
 from agentflow.guard.conversations import Conversations
 from agentflow.guard.detectors.opinion import SecondOpinion
@@ -65,6 +64,11 @@ class Parts:
         """What decides which definitions are not offered, or None where screening leaves nothing out."""
         setting = self.config.pipeline.stages.get(self.screen.name, StageConfig())
         return self.screen if setting.mode == "enforce" else None
+
+    def begin(self) -> None:
+        """Put what is kept from the previous parts under this configuration; called once it is in force."""
+        taint = self.config.guard.taint
+        self.conversations.bound(taint.live, taint.carry_over, taint.after_restart)
 
     def close(self, *others: Parts) -> None:
         """Close what none of `others` goes on using."""
@@ -131,7 +135,7 @@ def assemble(
             cache,
             log.ready,
         )
-    except AgentFlowError:
+    except Exception:
         for part in fresh:
             part.close()
         raise
@@ -182,7 +186,6 @@ def _conversations(
 ) -> tuple[Sessions, Conversations]:
     taint = config.guard.taint
     if previous:
-        previous.conversations.bound(taint.live, taint.carry_over, taint.after_restart)
         return previous.sessions, previous.conversations
     conversations = Conversations(_conversation_store(config, vault), taint.live, taint.carry_over, taint.after_restart)
     fresh.append(conversations)

@@ -181,11 +181,19 @@ async def _follow(service: Service, path: Path, app: Any) -> None:
             with contextlib.suppress(AgentFlowError):
                 service.record(Event("gateway", "refused", outcome="config_error", details={"problems": len(change)}))
             continue
+        guard = service.config.guard
         try:
             await service.apply(change)
         except AgentFlowError as error:
             log.error("configuration not applied: %s", error.message)
             continue
+        except Exception as error:  # a mistake in here must not be the end of live reload
+            log.exception("configuration not applied: %s", type(error).__name__)
+            with contextlib.suppress(AgentFlowError):
+                service.record(Event("gateway", "refused", outcome="internal_error"))
+            continue
+        if change.guard != guard:
+            _mask_log(change.guard)
         if app is not None:
             app.authenticator = service.authenticator
         log.info("configuration applied: %s", path)
@@ -226,6 +234,13 @@ class _Masked(logging.Formatter):
         for matcher in self._matchers:
             line = matcher.mask(line, keep=_ADDRESSES)
         return line
+
+
+def _mask_log(guard: GuardConfig) -> None:
+    """Mask log lines from now on as another configuration says."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler.formatter, _Masked):
+            handler.setFormatter(_Masked(guard))
 
 
 def _logging(config: Config) -> None:

@@ -268,6 +268,8 @@ class Service:
             log.warning("data_dir and serve take effect at the next start; the rest is applied now")
         if config.limits != self.config.limits:
             log.warning("limits on what the front reads (size, depth, time, sessions) take effect at the next start")
+        if config.guard.vault.url != self.config.guard.vault.url:
+            log.warning("conversations stay in the database they are in until the next start; the vault changes now")
         authenticator, old = Authenticator(config.auth), self._parts
         self._pinning.prepare(config.guard.pins)
         engine = old.engine
@@ -286,6 +288,7 @@ class Service:
             # From here to the new catalogue nothing waits: a call has the old pipeline and servers, or the new ones.
             self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
             self.gateway.use(parts, config.catalogue)
+            parts.begin()
             self._former.append((old, retired))
             self._spawn(self._retire(old, retired))
             await self._show(members, offered)

@@ -12,48 +12,43 @@ Two detectors implement the `Detector` port: `ContentDetector` for what tools re
 
 from __future__ import annotations
 
-import ctypes
 import re
-import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from importlib.resources import files
+from functools import cached_property
 from itertools import accumulate, islice
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
 import re2
-import yaml
 
 from agentflow.guard.discussion import Discussion, Standing
-from agentflow.guard.injection_model.model import FLAG, Head, shipped
+from agentflow.guard.injection_model.model import BLOCK, FLAG, Head, Suspicion, shipped
 from agentflow.guard.normalise import View, suspicious, views
+from agentflow.guard.rule_file import Surface
+from agentflow.guard.rule_matcher import PER_PATTERN, Match, Matcher, english
 from agentflow.pipeline.call import Finding
 
-Surface = Literal["result", "description"]
-SURFACES: tuple[Surface, ...] = ("result", "description")
-
 _WINDOW = 800  # characters within which rules of different categories add up
-_PER_PATTERN = 32  # matches of one pattern in one view that are kept
 _ABOUT_CAP = 0.6  # what a quotation in a text about injection is worth: flagged, not blocked
 _MENTION_CAP = 0.35  # and what a short one in quotation marks is worth
 _EXCERPT = 12  # words of an excerpt
 _KEPT = 20  # findings of one text that are reported
-_GROUP = 16  # texts of one message that are looked at together first
+_GROUPS = (128, 16, 1)  # texts of one message that are looked at together
 _JOIN = "\n\n"
 _SHORT = 300  # characters of a message below which the model flags at most: it has seen too little to be sure
 _LEAST_ALONE = 0.6
+_CONTRADICTED = 0.35  # what a rule's match is worth that the model is sure is none
+_SURE = 0.7  # score of the rules from which the model's silence does not count
 _WEAK = 0.2  # scores of the model from which it may add to what a rule found
 _NEAR = 600  # characters around a suspicious place that say what the text is about
 _DESCRIBED = 0.7  # severity up to which a match may be a sentence that describes an attack
+_ENCLOSED = 0.2  # share of the model's stretch, which is wide, that stands in marks
 _ABOUT_TERMS = 3  # different terms of text about attacks in them
-_BUILDING = threading.Lock()
+_TALKS = 2  # and so many keep the model from blocking on its own
 _FOLDED = ("fold",)
 _FOLDED_ANYWAY = frozenset({"fold", "escapes"})
-_GAP = r"""(?:[\s_*"'\x60~:;,.!?|\\/>#()\[\]{}+=<-]+)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,180 +88,6 @@ class Detector(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One rule of the file, for one surface. `patterns` and `unless` are RE2 over folded UTF-8 bytes."""
-
-    id: str
-    category: str
-    severity: float
-    description: str
-    languages: tuple[str, ...]
-    patterns: tuple[str, ...]
-    unless: str
-    positive: tuple[str, ...]
-    negative: tuple[str, ...]
-
-
-# --------------------------------------------------------------------------- the rule file
-
-
-_FILES = (
-    "injection_rules.yaml", "injection_rules_orders.yaml", "injection_rules_languages.yaml",
-    "injection_rules_world.yaml", "injection_rules_descriptions.yaml",
-)  # fmt: skip
-
-
-@cache
-def _documents() -> tuple[dict[str, Any], ...]:
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    texts = (files("agentflow.guard").joinpath(name).read_text("utf-8") for name in _FILES)
-    documents = tuple(yaml.load(text, Loader=loader) for text in texts)  # noqa: S506 - both loaders are safe
-    if any(not isinstance(document, dict) or document.get("version") != 1 for document in documents):
-        raise ValueError(f"{', '.join(_FILES)}: version 1 expected")
-    return documents
-
-
-def rules(surface: Surface) -> tuple[Rule, ...]:
-    """The shipped rules that apply to a surface.
-
-    Raises:
-        ValueError: the file is not of version 1, or an id occurs twice.
-        KeyError: a rule lacks a key, or a pattern names a definition that is not there.
-    """
-    definitions: dict[str, str] = {}
-    for document in _documents():
-        for name, pattern in document.get("define", {}).items():
-            definitions[name] = _expand(pattern, definitions)
-    found: dict[str, Rule] = {}
-    for raw in (raw for document in _documents() for raw in document["rules"]):
-        if surface not in raw.get("surfaces", ("result", "description")):
-            continue
-        if raw["id"] in found:
-            raise ValueError(f"injection rule {raw['id']} occurs twice")
-        severity = raw.get("description_severity", raw["severity"]) if surface == "description" else raw["severity"]
-        found[raw["id"]] = Rule(
-            id=raw["id"],
-            category=raw["category"],
-            severity=float(severity),
-            description=raw["description"],
-            languages=tuple(raw["languages"]),
-            patterns=tuple("(?m)" + _gapped(_expand(p, definitions)) for p in raw["patterns"]),
-            unless=_gapped(_expand(raw.get("unless", ""), definitions)),
-            positive=tuple(raw.get("positive", ())),
-            negative=tuple(raw.get("negative", ())),
-        )
-    return tuple(found.values())
-
-
-def _expand(pattern: str, definitions: dict[str, str]) -> str:
-    return re.sub(r"\{([a-z]+)\}", lambda m: definitions[m.group(1)], pattern)
-
-
-def _gapped(pattern: str) -> str:
-    """Make spaces gaps, and let an underscore bound a word like any other sign."""
-    return pattern.replace(" ", _GAP).replace(r"\b", r"(?:\b|_)")
-
-
-# --------------------------------------------------------------------------- matching
-
-
-def _options(pattern: str) -> re2.Options:
-    options = re2.Options()
-    if pattern.isascii():
-        options.encoding = re2.Options.Encoding.LATIN1  # over bytes, automata are several times smaller
-    options.log_errors = False
-    options.never_capture = True
-    return options
-
-
-@dataclass(frozen=True, slots=True)
-class _Hit:
-    """One match: offsets are those of the original; hits of one category do not add up."""
-
-    rule: str
-    category: str
-    severity: float
-    start: int
-    end: int
-
-    def finding(self, text: str, path: str) -> Finding:
-        said = shortened(text[self.start : self.end])
-        return Finding(self.rule, round(self.severity, 3), path, self.start, self.end, said)
-
-
-class _Filter:
-    """All patterns of both surfaces behind one prefilter (FilteredRE2: literals first, then only what can match).
-
-    The surfaces have most patterns in common, and each pattern takes some 30 KB.
-    """
-
-    # Found with every scan; an automaton that gave up would not report it.
-    _SENTINEL = b"\n~~end~of~text~~"
-
-    def __init__(self, patterns: Iterable[str]) -> None:
-        self._filter = re2.Filter()
-        self.index = {pattern: self._filter.Add(pattern.encode(), _options(pattern)) for pattern in patterns}
-        self._sentinel = self._filter.Add(re2.escape(self._SENTINEL))
-        self._filter.Compile()
-
-    def compiled(self, index: int) -> Any:
-        return self._filter.re(index)
-
-    def matching(self, data: bytes) -> Iterable[int]:
-        """Indices of the patterns that match somewhere in `data`; every one if the automaton gave up."""
-        found: list[int] = self._filter.Match(data + self._SENTINEL) or []
-        if self._sentinel not in found:
-            return self.index.values()
-        found.remove(self._sentinel)
-        return found
-
-
-@cache
-def _shared() -> tuple[_Filter, dict[Surface, tuple[Rule, ...]]]:
-    """The filter and the rules by surface. Their examples, and the files they were read from, are let go."""
-    kept = {surface: tuple(replace(rule, positive=(), negative=()) for rule in rules(surface)) for surface in SURFACES}
-    _documents.cache_clear()
-    compiled = _Filter(dict.fromkeys(p for ruleset in kept.values() for rule in ruleset for p in rule.patterns))
-    with suppress(AttributeError, OSError):  # only glibc has it
-        ctypes.CDLL(None).malloc_trim(0)  # compiling leaves 2 MB of holes
-    return compiled, kept
-
-
-class _Matcher:
-    """The patterns of one surface, by their index in the filter."""
-
-    def __init__(self, surface: Surface) -> None:
-        self._filter, kept = _shared()
-        self._patterns: dict[int, tuple[Rule, Any, Any]] = {}
-        for rule in kept[surface]:
-            unless = re2.compile(rule.unless.encode(), _options(rule.unless)) if rule.unless else None
-            for pattern in rule.patterns:
-                index = self._filter.index[pattern]
-                if index in self._patterns:
-                    raise ValueError(f"injection rules {self._patterns[index][0].id} and {rule.id} share a pattern")
-                self._patterns[index] = (rule, self._filter.compiled(index), unless)
-
-    def matching(self, data: bytes) -> list[int]:
-        """Indices of the surface's patterns that match somewhere in `data`; every one if the automaton gave up."""
-        return [index for index in self._filter.matching(data) if index in self._patterns]
-
-    def hits(self, view: View) -> Iterator[_Hit]:
-        """Every match in one view, at most `_PER_PATTERN` of each pattern."""
-        data = view.text.lower().encode()
-        plain = len(data) == len(view.text)
-        for index in self.matching(data):
-            rule, pattern, unless = self._patterns[index]
-            for match in islice(pattern.finditer(data), _PER_PATTERN):
-                a, b = match.span()
-                if unless and unless.search(data[max(0, a - 40) : a]):
-                    continue
-                start = a if plain else len(data[:a].decode("utf-8", "ignore"))
-                end = b if plain else start + len(data[a:b].decode("utf-8", "ignore"))
-                severity = 1 - (1 - rule.severity) * 0.7 if view.decoded else rule.severity
-                yield _Hit(rule.id, rule.category, severity, *view.origin(start, end))
-
-
 # --------------------------------------------------------------------------- what surrounds a match
 
 # Places a person does not see: HTML comments, invisible elements, link-reference comments of Markdown.
@@ -281,7 +102,7 @@ _HIDDEN_RUN = re.compile("[\U000e0020-\U000e007e\U000e0100-\U000e01ef]{12,}")
 _INVISIBLE_RUN = re.compile("[\u200b\u200c\u2060-\u2064\u202a-\u202e\u2066-\u2069\ufeff\U000e0000-\U000e0fff]+")
 
 
-def _as_discussion(text: str, hits: list[_Hit]) -> list[_Hit]:
+def _as_discussion(text: str, hits: list[Match]) -> list[Match]:
     """Cap what a text about injection quotes: a quotation flags, never blocks; a clear mention does not even flag."""
     caps = {Standing.QUOTED: _ABOUT_CAP, Standing.MENTIONED: _MENTION_CAP}
     discussion = Discussion(text)
@@ -296,29 +117,29 @@ def _as_discussion(text: str, hits: list[_Hit]) -> list[_Hit]:
     return placed
 
 
-def _raise_concealed(text: str, hits: list[_Hit]) -> list[_Hit]:
+def _raise_concealed(text: str, hits: list[Match]) -> list[Match]:
     """Halve the doubt about every match in a place that no person sees."""
     places = [match.span() for match in _CONCEALED.finditer(text)] if "<" in text or "[//]" in text else []
     if not places:
         return hits
     starts = [a for a, _ in places]
 
-    def concealed(hit: _Hit) -> bool:
+    def concealed(hit: Match) -> bool:
         index = bisect_right(starts, hit.start) - 1
         return index >= 0 and hit.start < places[index][1]
 
     return [replace(hit, severity=1 - (1 - hit.severity) * 0.5) if concealed(hit) else hit for hit in hits]
 
 
-def _combined(hits: list[_Hit]) -> float:
+def _combined(hits: list[Match]) -> float:
     """Noisy-or over categories, each by its strongest rule, in the window of text where that is highest."""
-    cells: dict[tuple[str, int], _Hit] = {}  # many hits side by side count as one, so that a flood stays cheap
+    cells: dict[tuple[str, int], Match] = {}  # many hits side by side count as one, so that a flood stays cheap
     for hit in hits:
         cell = (hit.category, hit.start // 200)
         if cell not in cells or cells[cell].severity < hit.severity:
             cells[cell] = hit
     best = 0.0
-    window: deque[_Hit] = deque()
+    window: deque[Match] = deque()
     for hit in sorted(cells.values(), key=lambda h: h.start):
         window.append(hit)
         while hit.start - window[0].start > _WINDOW:
@@ -331,6 +152,17 @@ def _combined(hits: list[_Hit]) -> float:
             doubt *= 1 - severity
         best = max(best, 1 - doubt)
     return best
+
+
+def _summed(hits: list[Match]) -> float:
+    """What is said adds up; what is only discussed does not add to it."""
+    said = [hit for hit in hits if hit.category != "discussed"]
+    return max([_combined(said), *(hit.severity for hit in hits if hit.category == "discussed")])
+
+
+def _finding(match: Match, text: str, path: str) -> Finding:
+    said = shortened(text[match.start : match.end])
+    return Finding(match.rule, round(match.severity, 3), path, match.start, match.end, said)
 
 
 def shortened(text: str) -> str:
@@ -370,12 +202,11 @@ class _Detector:
     def __init__(self, surface: Surface, *, model: Head | bool) -> None:
         self._surface, self._model = surface, model
 
-    # Both with the first text: 0.1 s and 15 MB that a gateway without traffic has no use for.
+    # Both with the first text: a gateway without traffic has no use for them.
 
     @cached_property
-    def _matcher(self) -> _Matcher:
-        with _BUILDING:
-            return _Matcher(self._surface)
+    def _matcher(self) -> Matcher:
+        return Matcher(self._surface)
 
     @cached_property
     def _head(self) -> Head | None:
@@ -384,73 +215,94 @@ class _Detector:
         return _shipped(self._surface) if self._model else None
 
     def clean(self, texts: str) -> bool:
-        return not suspicious(texts) and not self._matcher.matching(texts.lower().encode())
+        return not suspicious(texts) and self._matcher.clean(texts)
 
     def score(self, text: str, path: str = "") -> Screening:
         return self.score_many(((path, text),))
 
     def score_many(self, texts: Sequence[tuple[str, str]]) -> Screening:
-        found, suspicions, discussed = [], [_NOTHING], True
+        found, suspicions, discussed, decoded = [], [_NOTHING], True, False
         if self._head is not None:
             suspicions += _across(texts, self._head)
         for path, text in self._doubtful(texts):
             readings = views(text)
-            screening, quoted = self._ruled(text, path, readings)
+            screening, quoted, within = self._ruled(text, path, readings)
             found.append(screening)
             discussed &= quoted
+            decoded |= within
             if self._head is not None:
                 suspicions += _beneath(text, path, readings, self._head)
         most = max(suspicions, key=lambda s: s.severity)
+        if not found and most.severity < FLAG:  # nearly all there is
+            doubt = round(max(s.doubt for s in suspicions), 3)
+            return Screening(doubt=doubt) if doubt else CLEAN
         alone = self._alone(sum(len(text) for _, text in texts))
-        most = replace(most, severity=min(most.severity, alone), doubt=max(s.doubt for s in suspicions))
+        unread = decoded or not any(_wordy(text) for _, text in texts)
+        doubt = max(s.doubt for s in suspicions)
+        most = replace(most, severity=min(most.severity, alone), doubt=doubt, unread=unread)
         return self._weighed(strongest(found), most, discussed)
 
     def _alone(self, length: int) -> float:
         """The most that the model's word is worth by itself for texts of so many characters in all."""
         return _LEAST_ALONE if length < _SHORT else 1.0
 
-    def _doubtful(self, texts: Sequence[tuple[str, str]]) -> Iterator[tuple[str, str]]:
-        """The texts that a rule may match in. Most are clean: looked at in groups first."""
-        for start in range(0, len(texts), _GROUP):
-            group = texts[start : start + _GROUP]
-            if not self.clean(_JOIN.join(text for _, text in group)):
-                yield from (one for one in group if len(group) == 1 or not self.clean(one[1]))
+    def _doubtful(self, texts: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The texts that a rule may match in; what stands in many places is looked at once."""
+        doubtful = set(self._unclean(list(dict.fromkeys(text for _, text in texts)), _GROUPS))
+        return [one for one in texts if one[1] in doubtful] if doubtful else []
 
-    def _ruled(self, text: str, path: str, readings: list[View]) -> tuple[Screening, bool]:
-        """What the rules find in one text, and whether all of that is discussed rather than said."""
-        found: dict[tuple[str, int, int], _Hit] = {}
+    def _unclean(self, texts: Sequence[str], sizes: Sequence[int]) -> Iterator[str]:
+        """Those of several texts that are not clean. Most are: looked at in groups, and again in smaller ones."""
+        size, *smaller = sizes
+        for start in range(0, len(texts), size):
+            group = texts[start : start + size]
+            if len(group) > 1 and smaller and len(group) <= smaller[0]:
+                yield from self._unclean(group, smaller)
+            elif not self.clean(_JOIN.join(group)):
+                yield from group if len(group) == 1 else self._unclean(group, smaller)
+
+    def _ruled(self, text: str, path: str, readings: list[View]) -> tuple[Screening, bool, bool]:
+        """What the rules find in one text, whether all of that is discussed rather than said, and any of it hidden."""
+        found: dict[tuple[str, int, int], Match] = {}
+        decoded = False
         folded = len(readings) > 1 and readings[1].how == _FOLDED  # all of the text again, as rules are written
         for view in readings[1:] if folded else readings:
             for hit in self._matcher.hits(view):
                 key = (hit.rule, hit.start, hit.end)
                 if key not in found or found[key].severity < hit.severity:
                     found[key] = hit
+                    decoded |= not set(view.how) <= _FOLDED_ANYWAY
         hits = [*found.values(), *self._structural(text)]
         if not hits:
-            return CLEAN, True
+            return CLEAN, True, False
         hits = self._placed(text, hits)
         ranked = sorted(hits, key=lambda h: (-h.severity, h.start))[:_KEPT]
-        findings = tuple(hit.finding(text, path) for hit in ranked)
-        score = round(_combined(hits), 3)
-        return Screening(score, findings, score, score), all(hit.category == "discussed" for hit in hits)
+        findings = tuple(_finding(hit, text, path) for hit in ranked)
+        score = round(_summed(hits), 3)
+        return Screening(score, findings, score, score), all(hit.category == "discussed" for hit in hits), decoded
 
-    def _structural(self, text: str) -> Iterator[_Hit]:
+    def _structural(self, text: str) -> Iterator[Match]:
         """Findings that need no words."""
-        for match in () if text.isascii() else islice(_HIDDEN_RUN.finditer(text), _PER_PATTERN):
-            yield _Hit("hidden-characters", "hidden", 0.85, *match.span())
+        for match in () if text.isascii() else islice(_HIDDEN_RUN.finditer(text), PER_PATTERN):
+            yield Match("hidden-characters", "hidden", 0.85, *match.span())
 
-    def _placed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
+    def _placed(self, text: str, hits: list[Match]) -> list[Match]:
         return _raise_concealed(text, hits)
+
+    def _doubted(self, ruled: Screening, modelled: _Suspected) -> Screening:
+        """What the rules found, less where the model has a say in it."""
+        return ruled
 
     def _weighed(self, ruled: Screening, modelled: _Suspected, discussed: bool) -> Screening:
         """Rules and model together: each may be enough, and two weak signs add up; a discussion is no sign."""
+        ruled = self._doubted(ruled, modelled)
         if ruled.findings and discussed:
             modelled = replace(modelled, severity=min(modelled.severity, ruled.score), discussed=True)
         doubt = round(max(ruled.score, modelled.doubt), 3)
         if not modelled.severity or (not ruled.findings and modelled.severity < FLAG):
             return replace(ruled, doubt=doubt) if doubt else ruled
         score = 1 - (1 - ruled.score) * (1 - modelled.severity)
-        if modelled.discussed:
+        if modelled.discussed and (discussed or ruled.score <= _DESCRIBED):
             score = max(ruled.score, modelled.severity)
         findings = (*ruled.findings[: _KEPT - 1], modelled.finding())
         if ruled.score < FLAG:
@@ -459,7 +311,7 @@ class _Detector:
 
 
 def _shipped(surface: Surface) -> Head:
-    return shipped().content if surface == "result" else shipped().description
+    return shipped("content" if surface == "result" else "description")
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,9 +325,10 @@ class _Suspected:
     start: int = 0
     end: int = 0
     discussed: bool = False
+    unread: bool = False  # there were no words in it, or a rule's match was in what they hide
 
     def finding(self) -> Finding:
-        return _Hit("model", "model", self.severity, self.start, self.end).finding(self.text, self.path)
+        return _finding(Match("model", "model", self.severity, self.start, self.end), self.text, self.path)
 
 
 _NOTHING = _Suspected(0.0, 0.0)
@@ -498,32 +351,46 @@ def _across(texts: Sequence[tuple[str, str]], head: Head) -> Iterator[_Suspected
     )
     path, text = told[most]
     start, end = max(0, suspicion.start - starts[most]), min(len(text), suspicion.end - starts[most])
-    yield _suspected(suspicion.score, whole, suspicion.start, suspicion.end, path, text, start, end)
+    yield _suspected(suspicion, whole, path, text, (start, end), head)
 
 
 def _beneath(text: str, path: str, readings: list[View], head: Head) -> Iterator[_Suspected]:
     """The same in readings that differ from the text by more than what the model folds itself."""
     for view in readings[1:]:
         same = len(view.text) == len(text) or view.how == ("escapes",)  # else signs that nobody sees were dropped
-        if same and set(view.how) <= _FOLDED_ANYWAY:
+        if (same and set(view.how) <= _FOLDED_ANYWAY) or not _wordy(view.text):
             continue
         suspicion = head.suspicion(view.text, _WEAK)
         if suspicion.end:
-            start, end = view.origin(suspicion.start, suspicion.end)
-            yield _suspected(suspicion.score, view.text, suspicion.start, suspicion.end, path, text, start, end)
+            span = view.origin(suspicion.start, suspicion.end)
+            yield _suspected(suspicion, view.text, path, text, span, head)
 
 
-def _suspected(
-    score: float, read: str, first: int, last: int, path: str, text: str, start: int, end: int
-) -> _Suspected:
-    """In text about attacks a quotation is flagged at most; where such terms abound, the model alone says nothing."""
-    discussion = Discussion(read)
-    stands = discussion.standing(first, last)
-    if stands is Standing.MENTIONED or discussion.terms(first, last, _NEAR) >= _ABOUT_TERMS:
-        return _Suspected(min(score, _MENTION_CAP), score, path, text, start, end, discussed=True)
-    if stands is Standing.QUOTED:
-        return _Suspected(min(score, _ABOUT_CAP), score, path, text, start, end, discussed=True)
-    return _Suspected(score, score, path, text, start, end)
+def _suspected(suspicion: Suspicion, read: str, path: str, text: str, span: tuple[int, int], head: Head) -> _Suspected:
+    """In text about attacks a quotation is flagged at most; where such terms abound, the model alone says nothing.
+
+    What counts is what is left when the passages that are shown are taken out.
+    """
+    score, discussion = suspicion.score, Discussion(read)
+    found = _Suspected(score, score, path, text, *span)
+    if score < FLAG:
+        return found
+    stands = discussion.standing(suspicion.start, suspicion.end)
+    many = discussion.terms(suspicion.start, suspicion.end, _NEAR) >= _ABOUT_TERMS
+    if stands is not Standing.MENTIONED and many:
+        return replace(found, severity=min(score, _MENTION_CAP), discussed=True)
+    for least, cap in ((Standing.MENTIONED, _MENTION_CAP), (Standing.QUOTED, _ABOUT_CAP)):
+        if not discussion.covers(suspicion.start, suspicion.end, least, _ENCLOSED):
+            continue
+        left = head.suspicion(discussion.rest(least), FLAG)
+        if left.score < BLOCK:
+            clear = left.score < FLAG or (left.score < _LEAST_ALONE and discussion.terms(left.start, left.end, _NEAR))
+            return replace(found, severity=min(score, cap if clear else _ABOUT_CAP), discussed=True)
+    talks = discussion.terms(suspicion.start, suspicion.end, _NEAR) >= _TALKS
+    shown = stands is not Standing.SAID or discussion.touches(suspicion.start, suspicion.end)
+    if talks or shown or (read is not text and Discussion(text).standing(*span) is not Standing.SAID):
+        return replace(found, severity=min(score, _ABOUT_CAP), discussed=True)
+    return found
 
 
 def _wordy(text: str) -> bool:
@@ -537,8 +404,19 @@ class ContentDetector(_Detector):
     def __init__(self, *, model: Head | bool = True) -> None:
         super().__init__("result", model=model)
 
-    def _placed(self, text: str, hits: list[_Hit]) -> list[_Hit]:
+    def _placed(self, text: str, hits: list[Match]) -> list[Match]:
         return _as_discussion(text, super()._placed(text, hits))
+
+    def _doubted(self, ruled: Screening, modelled: _Suspected) -> Screening:
+        """What would not block, and to which the model sees nothing alike anywhere, is not worth a flag.
+
+        Only in English, of other languages the model knows too little to contradict, and not in definitions.
+        """
+        if modelled.doubt or modelled.unread or self._head is None or not FLAG <= ruled.score < _SURE:
+            return ruled
+        if not english().issuperset(found.rule for found in ruled.findings):
+            return ruled
+        return replace(ruled, score=_CONTRADICTED)
 
 
 class DescriptionDetector(_Detector):
@@ -554,7 +432,7 @@ class DescriptionDetector(_Detector):
         """A tool is taken away from people by rules; what the model thinks of a few lines is noted."""
         return _LEAST_ALONE
 
-    def _structural(self, text: str) -> Iterator[_Hit]:
+    def _structural(self, text: str) -> Iterator[Match]:
         yield from super()._structural(text)
-        for match in () if text.isascii() else islice(_INVISIBLE_RUN.finditer(text), _PER_PATTERN):
-            yield _Hit("invisible-characters", "hidden", 0.5, *match.span())
+        for match in () if text.isascii() else islice(_INVISIBLE_RUN.finditer(text), PER_PATTERN):
+            yield Match("invisible-characters", "hidden", 0.5, *match.span())

@@ -17,6 +17,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import accumulate
+from typing import Any
 
 import re2
 
@@ -28,6 +30,9 @@ _DEPTH = 2  # encodings inside encodings that are still read
 _NEAR = 240  # characters on either side of a change that are read again
 _SENTINEL = b"\n~~end~~"
 _SMALL = 65_536  # characters of a text worth remembering
+_LONG = 8192  # characters of a text that is read again only around what was found in it
+_ABOUT, _STRIDE = 900, 300  # characters on either side of that, and beyond it the next one is looked for
+_BETWEEN = "\n\n"  # pieces that stood apart
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +107,15 @@ _ESCAPES = frozenset(step.name for step in UNESCAPING)
 # --------------------------------------------------------------------------- which steps are worth a look
 
 
+def _byte_options() -> Any:
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    options.never_capture = True
+    options.max_mem = 64 << 20
+    return options
+
+
 class Prefilter:
     """Many RE2 patterns in one pass: which of them occur in a text.
 
@@ -110,12 +124,7 @@ class Prefilter:
     """
 
     def __init__(self, patterns: Iterable[str]) -> None:
-        options = re2.Options()
-        options.encoding = re2.Options.Encoding.LATIN1
-        options.log_errors = False
-        options.never_capture = True
-        options.max_mem = 64 << 20
-        self._set = re2.Set.SearchSet(options)
+        self._set = re2.Set.SearchSet(_byte_options())
         self.count = 0
         for pattern in patterns:
             self._set.Add(pattern.encode())
@@ -205,7 +214,10 @@ class _Fold(dict[int, str]):
     def __missing__(self, point: int) -> str:
         if len(self) > 16_384:
             self.clear()
-        folded = self[point] = _fold_char(chr(point))
+        folded = _fold_char(chr(point))
+        if not folded.isascii():  # ‴ is three ′: what is folded once stays so
+            folded = "".join(map(_fold_char, folded))
+        self[point] = folded
         return folded
 
 
@@ -317,15 +329,52 @@ _WORD = re.compile(r"\S{2,}")
 
 def _turned(view: View, steps: frozenset[str]) -> Iterator[View]:
     if "rot13" in steps:
-        yield View(codecs.encode(view.text, "rot13"), (*view.how, "rot13"), view)
+        near = _around(view, frozenset({"rot13"}))
+        yield View(codecs.encode(near.text, "rot13"), (*view.how, "rot13"), near)
     if "atbash" in steps:
-        yield View(view.text.translate(_ATBASH), (*view.how, "atbash"), view)
+        near = _around(view, frozenset({"atbash"}))
+        yield View(near.text.translate(_ATBASH), (*view.how, "atbash"), near)
     if "reversed" in steps:
-        size = len(view.text)
-        words = [(match.start(), match.end()) for match in re.finditer(r"\S+|\s+", view.text)][::-1]
+        near = _around(view, frozenset({"reversed"}))
+        size = len(near.text)
+        words = [(match.start(), match.end()) for match in re.finditer(r"\S+|\s+", near.text)][::-1]
         starts = tuple(size - end for _, end in words)
-        yield View(view.text[::-1], (*view.how, "reversed"), view, starts, tuple((a, b, False) for a, b in words))
-        yield _edit(view, _WORD, lambda match: match.group()[::-1], "reversed")
+        yield View(near.text[::-1], (*view.how, "reversed"), near, starts, tuple((a, b, False) for a, b in words))
+        yield _edit(near, _WORD, lambda match: match.group()[::-1], "reversed")
+
+
+@lru_cache(maxsize=64)
+def _signed(steps: frozenset[str]) -> Any:
+    """Where the signs of some steps stand."""
+    signs = {step.name: step.sign for step in REJOINING} | _TURNS
+    return re2.compile("|".join(f"(?:{signs[step]})" for step in sorted(steps)).encode(), _byte_options())
+
+
+def _around(view: View, steps: frozenset[str]) -> View:
+    """What of a long text stands near the signs of some steps: elsewhere they undo nothing. Itself if most of it does.
+
+    Otherwise one word in a hundred thousand would have all of them read again, in as many ways as there are.
+    """
+    text = view.text
+    if len(text) <= _LONG:
+        return view
+    data, at, char = text.encode("utf-8", "replace"), 0, 0
+    kept: list[tuple[int, int]] = []
+    pattern, after = _signed(steps), 0
+    while match := pattern.search(data, after):
+        start, end = match.span()
+        char, at = char + len(data[at:start].decode("utf-8", "ignore")), start
+        first, last = max(0, char - _ABOUT), min(len(text), char + end - start + _ABOUT)
+        if kept and first <= kept[-1][1]:
+            kept[-1] = (kept[-1][0], last)
+        else:
+            kept.append((first, last))
+        after = end + _STRIDE
+    if sum(last - first for first, last in kept) * 4 > len(text) * 3:
+        return view
+    starts = [0, *accumulate(last - first + len(_BETWEEN) for first, last in kept[:-1])]
+    spans = tuple((first, last, True) for first, last in kept)
+    return View(_BETWEEN.join(text[first:last] for first, last in kept), view.how, view, tuple(starts), spans)
 
 
 # --------------------------------------------------------------------------- all of it
@@ -413,7 +462,10 @@ def _near(undone: View, folded: View) -> View:
 
 
 def _rejoined(view: View, steps: frozenset[str]) -> Iterator[View]:
-    joined = view
+    wanted = frozenset(step.name for step in REJOINING if step.name in steps)
+    if not wanted:
+        return
+    joined = view = _around(view, wanted)
     for step in REJOINING:
         if step.name in steps and (undone := _edit(joined, step.pattern, step.undo, step.name)) is not joined:
             joined = undone

@@ -8,7 +8,8 @@ JSON that is in the string there, and `<pointer>#joined` the texts below it, joi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from agentflow.guard.injection import Detector, Screening
@@ -26,26 +27,42 @@ def path_of(leaf: Leaf) -> str:
     return leaf.pointer + KEY if leaf.kind is Kind.KEY else leaf.pointer
 
 
-def screened(detector: Detector, body: JSON) -> tuple[Screening, dict[str, str]]:
-    """Screen a message as a whole; return what was found and every text that was read, by path.
+def screened(detector: Detector, body: JSON) -> tuple[Screening, Callable[[], dict[str, str]]]:
+    """Screen a message as a whole; return what was found, and what gives every text that was read, by path.
 
-    What the texts say together counts where they say more than each of them alone.
+    What the texts say together counts where they say more than each of them alone. Paths are made only where they are
+    asked for: few messages have anything to point at.
     """
     found = [leaf for leaf in leaves(body, files=True) if isinstance(leaf.value, str)]
-    single = [(path_of(leaf), str(leaf.value)) for leaf in found]
-    single += [pair for path, text in single if "\\" in text for pair in _unpacked(path, text)]
-    screening = detector.score_many(single)
-    for path, text in _together(body, found):
-        if not detector.clean(text) and (joint := detector.score(text, path)).score > screening.score:
+    texts = [str(leaf.value) for leaf in found]
+    inner = [(n, place, value) for n, text in enumerate(texts) if "\\" in text for place, value in _unpacked(text)]
+    texts += [value for _, _, value in inner]
+    joined: dict[str, str] = {}
+
+    def path(number: int) -> str:
+        if number < len(found):
+            return path_of(found[number])
+        outer, place, _ = inner[number - len(found)]
+        return path_of(found[outer]) + place
+
+    def read() -> dict[str, str]:
+        return {path(number): text for number, text in enumerate(texts)} | joined
+
+    screening = detector.score_many([(str(number), text) for number, text in enumerate(texts)])
+    if screening.findings:
+        placed = tuple(replace(finding, path=path(int(finding.path))) for finding in screening.findings)
+        screening = replace(screening, findings=placed)
+    for place, text in _together(body, found):
+        if not detector.clean(text) and (joint := detector.score(text, place)).score > screening.score:
             overt, doubt = max(joint.overt, screening.overt), max(joint.doubt, screening.doubt)
             screening = Screening(joint.score, (*joint.findings, *screening.findings), overt, doubt)
-            single.append((path, text))
-    return screening, dict(single)
+            joined[place] = text
+    return screening, read
 
 
-def _unpacked(path: str, text: str) -> Iterator[tuple[str, str]]:
+def _unpacked(text: str) -> Iterator[tuple[str, str]]:
     for place, value in list(strings({"": text}))[1:]:
-        yield path + place[1:], value
+        yield place[1:], value
 
 
 def _together(body: JSON, found: Sequence[Leaf]) -> Iterator[tuple[str, str]]:
@@ -56,9 +73,24 @@ def _together(body: JSON, found: Sequence[Leaf]) -> Iterator[tuple[str, str]]:
             said = [text for block in blocks if (text := _text_of(block))]
             if len(said) > 1:
                 yield f"/{key}{JOINED}", " ".join(said)
-    values = [str(leaf.value) for leaf in found if leaf.kind is Kind.VALUE and leaf.path[0] == "structuredContent"]
-    if _JOINED_FROM <= len(values) <= _JOINED_TO and sum(map(len, values)) <= _LONGEST_JOINED:
-        yield f"/structuredContent{JOINED}", " ".join(values)
+    if "structuredContent" in body:
+        values = [str(leaf.value) for leaf in _structured(found)]
+        if _JOINED_FROM <= len(values) <= _JOINED_TO and sum(map(len, values)) <= _LONGEST_JOINED:
+            yield f"/structuredContent{JOINED}", " ".join(values)
+
+
+def _structured(found: Sequence[Leaf]) -> Iterator[Leaf]:
+    """The values of structured content; of each container it is found out once whether it belongs to that."""
+    belongs: dict[int, bool] = {}
+    for leaf in found:
+        if leaf.kind is not Kind.VALUE:
+            continue
+        node = leaf.node
+        known = belongs.get(id(node))
+        if known is None:
+            known = belongs[id(node)] = leaf.path[0] == "structuredContent" if node.parent else False
+        if known or (node.parent is None and leaf.key == "structuredContent"):
+            yield leaf
 
 
 def _text_of(block: Any) -> str:

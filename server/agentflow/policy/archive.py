@@ -22,7 +22,8 @@ from agentflow.pipeline.call import JSON
 
 MANIFEST = ".manifest"
 MAX_PACKED = 32 * 2**20  # bytes of the archive as it is stored
-MAX_BYTES = 128 * 2**20  # bytes of everything in it, headers included
+MAX_BYTES = 32 * 2**20  # bytes of everything in it, headers included
+MAX_REGO = 2**20  # bytes of one Rego file
 MAX_FILES = 10_000
 MAX_DEPTH = 32  # folders
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
@@ -177,6 +178,8 @@ def _files(file: BinaryIO) -> dict[str, bytes]:
                     continue
                 if name in found:
                     raise BadArchive(f"{name} is there twice")
+                if name.endswith(".rego") and member.size > MAX_REGO:
+                    raise BadArchive(f"{name} is larger than {MAX_REGO // 2**20} MiB")
                 content = archive.extractfile(member)
                 found[name] = content.read() if content is not None else b""
         while stream.read(65536):  # what stands after the archive's end counts, too

@@ -23,7 +23,7 @@ from agentflow.policy.archive import MANIFEST, BadArchive, Contents, Manifest, m
 from agentflow.policy.decision import ENTRYPOINT
 from agentflow.policy.evaluator import Program
 from agentflow.policy.projection import Projection, paths_read
-from agentflow.policy.selectors import Selectors
+from agentflow.policy.selectors import Selectors, keeps_to_patterns
 from agentflow.policy.settings import problems_of
 
 LIBRARY = "library"  # the folder of examples beside the bundle that ships, each a layer
@@ -36,12 +36,15 @@ _OUTSIDE = re.compile(
         (?P<net>(?:http|net)\s*(?:\.|\[\s*["`])\s*\w+)
       | (?P<env>opa\s*(?:\.|\[\s*["`])\s*runtime)
       | (?P<varies>time\s*(?:\.|\[\s*["`])\s*now_ns|rand\s*(?:\.|\[\s*["`])\s*\w+|uuid\s*(?:\.|\[\s*["`])\s*rfc4122)
+      | (?P<spelt>(?:http|net|opa|time|rand|uuid)\s*\[\s*"[^"\n]*\\)
     )""",
     re.VERBOSE,
 )
+_COMMENT = re.compile(r"[ \t]*#[^\r]*\r?")
 _WHY = {
     "net": "a policy may not use the network",
     "env": "it shows the environment of the process",
+    "spelt": "write the builtin's name without escapes",
     "varies": "equal input must give equal decisions; `input.time` has the hour and the weekday",
 }
 
@@ -125,18 +128,22 @@ def read_bundle(config: PolicyConfig) -> Bundle:
     modules = {name: text for name, text in texts.items() if name not in tests}
     if not modules and not problems:
         problems.append(f"{path}: no .rego files")
-    for name, text in modules.items():
+    for name, text in texts.items():
         problems += [f"{path / name}: {problem}" for problem in _reaches_outside(text)]
     data = _merged(own_data, config.data)
     spare = {name: text for name, text in modules.items() if not _needed(text, data)}
     content = {"modules": modules, "tests": tests, "data": data}
     modules = {name: text for name, text in modules.items() if name not in spare}
-    selectors = Selectors.of(modules, data)
-    if selectors is not None:
-        problems += [f"{path}/data.json (with the configuration's policy.data): {text}" for text in problems_of(data)]
+    mistakes = problems_of(data) if keeps_to_patterns(modules) else []
+    try:
+        serialized = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
+    except TypeError as error:  # YAML knows keys and numbers that JSON does not
+        mistakes.append(f"no JSON: {error}")
+    problems += [f"{path}/data.json (with the configuration's policy.data): {text}" for text in mistakes]
     if problems:
         raise refused(path, problems)
-    revision = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    revision = hashlib.sha256(serialized).hexdigest()
+    selectors = Selectors.of(modules, data)
     reads = Projection(paths_read(modules.values()))
     return Bundle(path, modules, tests, own_data, data, revision, reads, selectors, label, spare)
 
@@ -262,10 +269,11 @@ def _merged(under: Any, over: Any) -> Any:
 
 
 def _reaches_outside(text: str) -> list[str]:
+    # Whole-line comments are prose. With raw strings about, a line that starts with # may be code.
+    code = text if "`" in text else "\n".join("" if _COMMENT.fullmatch(line) else line for line in text.split("\n"))
     found = []
-    for match in _OUTSIDE.finditer(text):
+    for match in _OUTSIDE.finditer(code):
         kind = next(name for name, value in match.groupdict().items() if value)
-        line = text.count("\n", 0, match.start()) + 1
-        if not text.splitlines()[line - 1].lstrip().startswith("#"):
-            found.append(f"line {line}: {match.group(0)} is not allowed: {_WHY[kind]}")
+        line = code.count("\n", 0, match.start()) + 1
+        found.append(f"line {line}: {match.group(0)} is not allowed: {_WHY[kind]}")
     return found

@@ -18,8 +18,9 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Coroutine
+from concurrent import futures
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 import orjson
@@ -33,10 +34,13 @@ from agentflow.policy.evaluator import Fault, late
 from agentflow.policy.projection import Path as InputPath
 from agentflow.policy.projection import Projection, canonical
 
+T = TypeVar("T")
+
 PREFIX = "opa:"
 UNVERSIONED = "unversioned"
 _MAX_ANSWER = 2**20  # bytes
 _AT_ONCE = 16  # requests in flight
+_TURNS = 4  # times the timeout of one request: two for the question, two until it is its turn
 _GATEWAY_FAULTS = frozenset({502, 503, 504})  # a proxy's, for an OPA that is not there
 _OUTAGES = frozenset({"policy_unavailable", "policy_timeout"})
 _EVERYTHING = Projection([()])
@@ -136,10 +140,19 @@ class OpaEngine:
 
     async def decide_soon(self, *documents: JSON) -> list[Decision]:
         """Return the decisions for these inputs, in order."""
-        if self._closed:
+        future = self._started(self._decide_all(documents))
+        if future is None:
             return [self._refusal(_CLOSED)] * len(documents)
-        future = asyncio.run_coroutine_threadsafe(self._decide_all(documents), self._loop)
-        return await asyncio.wrap_future(future)
+        try:
+            async with asyncio.timeout(self._patience(len(documents))):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            return [self._refusal(late(self._config.timeout))] * len(documents)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not self._closed or (task is not None and task.cancelling()):
+                raise
+            return [self._refusal(_CLOSED)] * len(documents)
 
     def close(self) -> None:
         """Close the connections. Idempotent; questions asked later are denied."""
@@ -157,17 +170,38 @@ class OpaEngine:
         await self._client.aclose()
         others = asyncio.all_tasks() - {asyncio.current_task()}
         if others:
-            await asyncio.wait(others, timeout=self._config.timeout)
+            _, left = await asyncio.wait(others, timeout=self._config.timeout)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
 
     def _submit(self, work: Coroutine[Any, Any, Decision]) -> Decision:
-        if self._closed:
-            work.close()
+        future = self._started(work)
+        if future is None:
             return self._refusal(_CLOSED)
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        try:
+            return future.result(self._patience(1))
+        except TimeoutError:
+            future.cancel()
+            return self._refusal(late(self._config.timeout))
+        except futures.CancelledError:
+            return self._refusal(_CLOSED)
+
+    def _started(self, work: Coroutine[Any, Any, T]) -> futures.Future[T] | None:
+        """Hand work to the loop; None where it is closed, and it never ends between the look and the handing over."""
+        with self._lock:
+            if not self._closed:
+                return asyncio.run_coroutine_threadsafe(work, self._loop)
+        work.close()
+        return None
+
+    def _patience(self, questions: int) -> float:
+        """How long so many questions may take in all, in seconds, waiting for others' turn included."""
+        return self._config.timeout * _TURNS * (1 + questions // _AT_ONCE)
 
     def _knows(self) -> bool:
         return self._revision in (self._local.revision, self._local.label or self._local.revision)

@@ -141,20 +141,23 @@ class Judge:
 
     def take(self, record: JSON, outcome: Outcome) -> None:
         """Count one record into `outcome`."""
-        if not self._period.since <= record.get("time", 0.0) < self._period.until:
+        began = record.get("time", 0.0)
+        if isinstance(began, int | float) and not self._period.since <= began < self._period.until:
             return
         outcome.records += 1
         try:
             question = restored(record)
-        except (NotRecorded, KeyError) as error:
-            outcome.skipped[str(error) if isinstance(error, NotRecorded) else "a record of another version"] += 1
+            before, server, name = _recorded(record, question)
+        except NotRecorded as error:
+            outcome.skipped[str(error)] += 1
+            return
+        except (LookupError, TypeError, AttributeError):
+            outcome.skipped["a record of another version"] += 1
             return
         now = self._as_told(self._decide(question))
         outcome.replayed += 1
-        before = record["decision"]
         if same(before, now):
             return
-        server, name = record["server"], question["call"]["tool"] or record["surface"]
         outcome.add(_change(server, name, before, now), str(record.get("id", "")))
 
     def _as_told(self, decision: Decision) -> JSON:
@@ -164,6 +167,22 @@ class Judge:
                 self._told.clear()
             known = self._told[id(decision)] = (decision, told(decision))
         return known[1]
+
+
+def _recorded(record: JSON, question: JSON) -> tuple[JSON, str, str]:
+    """The decision of a record, and what it was about.
+
+    Raises:
+        LookupError, TypeError: they are not there, or of another type than they are written with.
+    """
+    before = record["decision"]
+    server, name = record["server"], question["call"]["tool"] or record["surface"]
+    reasons, obligations = before.get("reasons", ()), before.get("obligations", {})
+    if not (isinstance(before["allow"], bool) and isinstance(server, str) and isinstance(name, str)):
+        raise TypeError
+    if not (isinstance(obligations, dict) and all(isinstance(reason, list | tuple) and reason for reason in reasons)):
+        raise TypeError
+    return before, server, name
 
 
 def _change(server: str, name: str, before: JSON, now: JSON) -> Change:
@@ -198,7 +217,10 @@ def _shown(value: object) -> str:
 def _stretches(data_dir: Path) -> Iterator[tuple[Path, int, int]]:
     for folder in chain.chains(data_dir):
         for segment in chain.segments(folder):
-            size = segment.stat().st_size
+            try:
+                size = segment.stat().st_size
+            except FileNotFoundError:  # retired a moment ago
+                continue
             for start in range(0, size, _STRETCH):
                 yield segment, start, min(start + _STRETCH, size)
 
@@ -216,7 +238,12 @@ def _stretch(segment: Path, start: int, end: int) -> Outcome:
     outcome = Outcome()
     engine, judge = _here["judge"]
     before = engine.evaluations
-    with segment.open("rb") as file:
+    try:
+        file = segment.open("rb")
+    except FileNotFoundError:
+        outcome.skipped["a stretch of the log that was retired meanwhile"] += 1
+        return outcome
+    with file:
         if start:
             file.seek(start - 1)
             file.readline()

@@ -39,15 +39,12 @@ class Selectors:
 
     @classmethod
     def of(cls, modules: Mapping[str, str], data: JSON) -> Selectors | None:
-        """Return the selectors of a bundle that keeps to the rule above, else None."""
-        own = modules.get(MATCH)
-        settings = data.get("settings")
-        if own is None or not isinstance(settings, dict):
-            return None
-        if own != (shipped("policies") / MATCH).read_text(encoding="utf-8"):
-            return None
-        others = Projection(paths_read(text for name, text in modules.items() if name != MATCH))
-        return None if any(others.reads(path) for path in _NAMES) else cls(settings)
+        """Return the selectors of a bundle that keeps to the rule above, else None.
+
+        Args:
+            data: without mistakes in its settings (`settings.problems_of`).
+        """
+        return cls(data["settings"]) if keeps_to_patterns(modules) else None
 
     def group(self, kind: str, server: str, name: str) -> tuple[str, ...]:
         """Return what tells this name from others: the rules and forbidden entries that cover it.
@@ -68,6 +65,15 @@ class Selectors:
 
     def _covering_server(self, server: str) -> list[tuple[str, dict[str, re.Pattern[str]]]]:
         return [(name, fields) for name, servers, fields in self._rules if servers is None or servers.fullmatch(server)]
+
+
+def keeps_to_patterns(modules: Mapping[str, str]) -> bool:
+    """Whether a bundle looks at names only as the default one does: its settings have that one's vocabulary."""
+    own = modules.get(MATCH)
+    if own is None or own != (shipped("policies") / MATCH).read_text(encoding="utf-8"):
+        return False
+    others = Projection(paths_read(text for name, text in modules.items() if name != MATCH))
+    return not any(others.reads(path) for path in _NAMES)
 
 
 def _any_of(patterns: list[str]) -> re.Pattern[str]:

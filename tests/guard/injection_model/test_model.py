@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
+import json
 from array import array
+from functools import cache
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentflow.guard.injection_model.features import MASK, numbers, tokens, vocabulary
-from agentflow.guard.injection_model.model import BLOCK, FLAG, Calibration, Head, pack, shipped, unpack
+from agentflow.guard.injection_model.features import MASK, PLANES, numbers, places, tokens, vocabulary
+from agentflow.guard.injection_model.model import BLOCK, FEWEST, FLAG, Calibration, Head, pack, shipped, unpack
 
 LEVELS = Calibration((4, 8), (8.0, 100.0), ((100.0, 120.0), (110.0, 150.0)), (50.0, 60.0))
 KNOWN = vocabulary([b"send", b"secrets"])
@@ -20,7 +21,7 @@ def head() -> Head:
     weights = array("b", bytes(MASK + 1))
     for word in numbers([b"send", b"secrets"], KNOWN):
         weights[word] = 100
-    return Head(KNOWN, weights, LEVELS)
+    return Head(KNOWN, weights.tobytes(), LEVELS)
 
 
 def test_a_text_is_suspicious_where_its_evidence_is() -> None:
@@ -67,12 +68,20 @@ def raw() -> dict[str, object]:
     return {"windows": [4, 8], "lengths": [8.0], "levels": [[1.0, 1.0]], "steps": [1.0]}
 
 
+def _damaged(**changes: object) -> bytes:
+    header = {"planes": PLANES, **{name: raw() for name in ("content", "description")}}
+    packed = pack(header, KNOWN, [bytes(MASK + 1)] * 2)
+    line, _, body = packed.partition(b"\n")
+    return json.dumps(json.loads(line) | changes).encode() + b"\n" + body
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [
         (b'{"format":"other"}\n', "not an injection model"),
-        (b'{"format":"agentflow-injection-1"}\nxx', "damaged"),
-        (b'{"format":"agentflow-injection-1"}\n' + zlib.compress(b"short"), "another size"),
+        (_damaged(streams=[1, 2, 3]), "damaged"),
+        (_damaged(planes=99), "another size"),
+        (_damaged(streams=[]), "another size"),
         (b"no json\n", "Expecting value"),
     ],
 )
@@ -81,9 +90,15 @@ def test_a_file_that_is_no_model_is_refused(data: bytes, said: str) -> None:
         unpack(data)
 
 
+def test_a_model_for_another_table_is_refused() -> None:
+    header = {"planes": PLANES, **{name: raw() for name in ("content", "description")}}
+    with pytest.raises(ValueError, match="another size"):
+        unpack(pack(header, KNOWN, [bytes(8), bytes(8)]))
+
+
 @given(st.text(max_size=400))
 def test_the_shipped_model_takes_any_text_and_points_into_it(text: str) -> None:
-    for surface in (shipped().content, shipped().description):
+    for surface in (shipped("content"), shipped("description")):
         found = surface.suspicion(text, 0.0)
         assert 0 <= found.score < 1
         if len(tokens(text)) < 4:
@@ -100,4 +115,30 @@ def test_the_shipped_model_is_small() -> None:
 
 def test_a_hundred_kilobytes_of_anything_finish() -> None:
     for text in ("a " * 50_000, "!" * 100_000, "\\n" * 50_000, "忽略" * 50_000, "\n\n" * 50_000, "\u0301" * 100_000):
-        shipped().content.suspicion(text)
+        shipped("content").suspicion(text)
+
+
+@cache
+def _varied() -> array[int]:
+    weights = array("b", bytes(MASK + 1))
+    for word in range(0, MASK, 3):
+        weights[word] = (word * 7 + 11) % 256 - 128
+    return weights
+
+
+@given(st.text(st.sampled_from("send secrets now,.! é1\n忽"), max_size=400), st.integers(1, 42))
+def test_evidence_and_peaks_are_what_adding_one_by_one_would_make_them(text: str, size: int) -> None:
+    weights, known = _varied(), vocabulary([b"send", b"secrets", b"now"])
+    ours = Head(known, weights.tobytes(), Calibration((size,), (8.0,), ((100.0,),), (50.0,)))
+    planes = places(numbers(tokens(text), known))
+    expected = [sum(weights[place] for place in at) for at in zip(*planes, strict=True)]
+    assert ours.evidence(text) == expected
+    if len(expected) >= FEWEST:
+        stretches = [sum(expected[n : n + size]) for n in range(max(1, len(expected) - size + 1))]
+        score = ours.judge([max(stretches)], len(expected))
+        assert ours.suspicion(text, 2.0).score == score
+
+
+def test_windows_too_long_for_the_sums_are_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        Head(KNOWN, bytes(MASK + 1), Calibration((64,), (8.0,), ((100.0,),), (50.0,)))

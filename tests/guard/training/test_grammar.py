@@ -6,8 +6,9 @@ from random import Random
 
 import pytest
 
-from agentflow.guard.training import generate
-from agentflow.guard.training.grammar import Grammar, templates
+from agentflow.guard.training.generate import Wordings, authors
+from agentflow.guard.training.grammar import Grammar
+from agentflow.guard.training.injection_data import part_of
 
 GRAMMAR = Grammar({"colour": ["red"], "thing": ["{small|tiny} $colour ball"]})
 
@@ -32,25 +33,46 @@ def test_values_of_slots_are_taken_as_they_are() -> None:
     assert GRAMMAR.expand("$goal", Random(1), goal="{a|b}") == "{a|b}"
 
 
-@pytest.mark.parametrize("name", ["attacks", "benign", "descriptions"])
-def test_every_template_expands_completely(name: str) -> None:
-    grammar = Grammar(*(templates(file)["slots"] for file in ("attacks", "benign", "descriptions")))
-    rng = Random(5)
-    for template in _strings({key: value for key, value in templates(name).items() if key != "slots"}):
-        text = grammar.expand(template, rng, goal="g", goal2="g", quoted="q", quoted2="q")
-        assert text.strip() or not template.strip()
-        assert "\x01" not in text
-        assert "$go" not in text.lower()
+@pytest.mark.parametrize("author", authors())
+def test_every_template_expands_completely(author: str) -> None:
+    wordings, rng = Wordings(), Random(5)
+    for part in ("openers", "goals", "closers", "languages", "twins", "trigger", "about", "manuals", "documents"):
+        for kind in wordings.kinds(part, author) if part not in LISTS else [""]:
+            for template in wordings.lines(part, author, kind):
+                text = wordings.expand(author, template, rng, goal="g", goal2="g", quoted="q", quoted2="q")
+                assert text.strip() or not template.strip()
+                assert "\x01" not in text
+                assert "$go" not in text.lower()
 
 
-def _strings(node: object) -> list[str]:
-    if isinstance(node, str):
-        return [node]
-    values = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return [text for value in values for text in _strings(value)]
+LISTS = ("closers", "twins", "trigger", "about")
 
 
 def test_equal_seeds_make_equal_texts() -> None:
-    for maker in (generate.attack, generate.twin, generate.trigger, generate.about, generate.manual):
-        assert maker(Random(3)) == maker(Random(3))
-    assert list(generate.harmless(3, 2)) == list(generate.harmless(3, 2))
+    one, two = Wordings(), Wordings()
+    for seed in range(40):
+        assert one.attack(Random(seed)) == two.attack(Random(seed))
+        assert one.twin(Random(seed), "train") == two.twin(Random(seed), "train")
+        assert one.about(Random(seed)) == two.about(Random(seed))
+        assert one.manual(Random(seed)) == two.manual(Random(seed))
+    assert list(one.harmless(3, 2)) == list(two.harmless(3, 2))
+
+
+def test_every_author_is_heard_and_one_who_is_left_out_is_not() -> None:
+    every = Wordings()
+    writers = {name for name in authors() if every.lines("openers", name)}
+    heard = {family.split("_")[0] for _, family in (every.attack(Random(seed)) for seed in range(400))}
+    assert writers <= heard
+    others = Wordings([name for name in authors() if name != "first"])
+    assert all(not others.attack(Random(seed))[1].startswith("first") for seed in range(200))
+    with pytest.raises(ValueError, match="no templates by nobody"):
+        Wordings(["nobody"])
+
+
+def test_harmless_sentences_are_calibrated_on_in_other_words_than_they_are_trained_on() -> None:
+    parts: dict[str, set[str]] = {}
+    for document in Wordings().harmless(3, 32):
+        if document.kind in ("trigger", "twin"):
+            parts.setdefault(document.source, set()).add(part_of(document.source, document.kind))
+    assert all(len(found) == 1 for found in parts.values())
+    assert {name for found in parts.values() for name in found} == {"train", "calibrate"}

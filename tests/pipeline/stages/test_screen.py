@@ -11,6 +11,7 @@ import pytest
 
 from agentflow.config_guard import GuardConfig
 from agentflow.errors import ContentBlocked
+from agentflow.guard import readable
 from agentflow.guard.injection import ContentDetector
 from agentflow.guard.quarantine import SCHEME, Quarantine
 from agentflow.identity.principal import Principal
@@ -25,7 +26,7 @@ from agentflow.pipeline.call import (
     UpstreamFacts,
     Verdict,
 )
-from agentflow.pipeline.stage import Note
+from agentflow.pipeline.stage import PASS, Note
 from agentflow.pipeline.stages.screen import Screen
 
 ADA = Principal("ada")
@@ -300,7 +301,7 @@ def test_the_policys_action_wins() -> None:
     call.decision = Decision(True, obligations=Obligations(injection="cut"))
     message = Message("tools/call", Direction.OUTBOUND, body)
     SCREEN(call, message)
-    assert message.body["content"][0]["text"] == "Soup. [removed: reads as an instruction]"
+    assert message.body["content"][0]["text"] == "Soup. [removed: suspected prompt injection]"
 
 
 def test_structured_content_that_would_not_fit_its_schema_any_more_is_blocked() -> None:
@@ -377,7 +378,7 @@ def test_an_attack_spread_over_fields_is_seen() -> None:
     with pytest.raises(ContentBlocked):
         screened(body)
     _, message, _ = screened(body, stage=acting("cut"))
-    assert set(message.body["structuredContent"].values()) == {"[removed: reads as an instruction]"}
+    assert set(message.body["structuredContent"].values()) == {"[removed: suspected prompt injection]"}
 
 
 def test_a_members_name_that_is_an_attack_is_not_repeated() -> None:
@@ -385,3 +386,60 @@ def test_a_members_name_that_is_an_attack_is_not_repeated() -> None:
         screened({**text("fine"), "structuredContent": {ATTACK: 1}})
     assert refused.value.data["path"] == "/structuredContent/…"
     assert "previous instructions" not in refused.value.message
+
+
+# --------------------------------------------------------------------------- what was looked at before
+
+
+def test_a_message_that_passed_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Screen(GuardConfig())
+    assert screened(text("The soup was good today."), stage=stage)[2] is PASS
+    monkeypatch.setattr("agentflow.pipeline.stages.screen.screened", None)
+    assert screened(text("The soup was good today."), stage=stage)[2] is PASS
+
+
+def test_a_message_is_read_again_when_any_of_it_differs() -> None:
+    stage = Screen(GuardConfig())
+    for _ in range(2):
+        assert screened(text("fine", "The soup was good today."), stage=stage)[2] is PASS
+        with pytest.raises(ContentBlocked):
+            screened(text("fine", ATTACK), stage=stage)
+
+
+def test_what_was_found_is_found_every_time() -> None:
+    stage = Screen(GuardConfig.model_validate({"injection": RULES}))
+    for _ in range(3):
+        call, message, note = screened(text(HINT), stage=stage)
+        assert note.verdict is Verdict.FLAGGED
+        assert call.findings
+        assert "_meta" in message.body
+
+
+def test_a_verdict_does_not_outlive_its_thresholds() -> None:
+    lax = Screen(GuardConfig.model_validate({"injection": RULES, "flag_threshold": 0.79, "block_threshold": 0.8}))
+    assert screened(text(HINT), stage=lax)[2] is PASS
+    assert screened(text(HINT), stage=BY_RULES)[2].verdict is Verdict.FLAGGED
+
+
+def test_one_tenants_messages_are_not_known_again_for_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Screen(GuardConfig())
+    screened(text("The soup was good today."), stage=stage)
+    read: list[Any] = []
+    monkeypatch.setattr(
+        "agentflow.pipeline.stages.screen.screened",
+        lambda detector, body: (read.append(body), readable.screened(detector, body))[1],
+    )
+    other = Principal("eve", tenant="other")
+    call = Call("tools/call", other, Session("s", other), {}, upstream=WEB)
+    stage(call, Message("tools/call", Direction.OUTBOUND, text("The soup was good today.")))
+    assert len(read) == 1
+
+
+def test_a_message_changed_on_its_way_is_read_as_it_is_now() -> None:
+    stage = Screen(GuardConfig())
+    call = Call("tools/call", ADA, Session("s", ADA), {}, upstream=WEB)
+    message = Message("tools/call", Direction.OUTBOUND, text("The soup was good today."))
+    assert stage(call, message) is PASS
+    message.body = text(ATTACK)
+    with pytest.raises(ContentBlocked):
+        stage(call, message)

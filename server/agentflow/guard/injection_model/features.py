@@ -13,7 +13,8 @@ import re
 import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
-from operator import add, mul
+from operator import itemgetter
+from sys import byteorder
 from typing import Final
 from zlib import crc32
 
@@ -26,21 +27,30 @@ UNKNOWN: Final = 0x9E377
 
 # Letters to lower case, every digit to 0.
 _TABLE: Final = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789", b"abcdefghijklmnopqrstuvwxyz000000000")
-# Words (with letters of two-byte scripts and Indic ones), numbers, single characters of CJK, line ends, signs.
+# Words (with letters of two-byte scripts and Indic ones), numbers, single characters of CJK, line ends, signs. What is
+# met most stands first; no character begins two of them but by the last one, which takes what is left.
 _TOKEN: Final = re.compile(
-    rb"[a-z\x80-\xe1]+|0{1,4}|\n\s*|[-=#*_~.+]+|!+|(?:\xe2[\x80-\xbf]*)+|(?:\xf0[\x80-\xbf]*)+|[\xe3-\xff][\x80-\xbf]*|\S"
+    rb"[a-z\x80-\xe1]++|[\"{}\[\],:;/()'<>@&%$?|^\\`]|0{1,4}|[-=#*_~.+]++|\n\s*+|!++"
+    rb"|(?:\xe2[\x80-\xbf]*+)++|(?:\xf0[\x80-\xbf]*+)++|[\xe3-\xff][\x80-\xbf]*+|\S"
 )
 # Escapes of strings in strings, byte for byte: a line end inside JSON reads as a line end, a quoted quote as a quote.
 _ESCAPES: Final = ((b"\\\\", b"  "), (b"\\n", b" \n"), (b"\\r", b"  "), (b"\\t", b"  "), (b"\\", b" "))
+
+
+_MOST_FOLDED: Final = 16_384
 
 
 class _Fold(dict[int, str]):
     """Character → the plain lower-case one it stands for (é → e, Ａ → a), always one for one; bounded."""
 
     def __missing__(self, point: int) -> str:
-        if len(self) > 8192:
+        if len(self) > _MOST_FOLDED:
             self.clear()
-        base = unicodedata.normalize("NFKD", chr(point)).lower()
+        char = chr(point)
+        if not unicodedata.decomposition(char) and char.lower() == char:  # most of what there is
+            self[point] = char
+            return char
+        base = unicodedata.normalize("NFKD", char).lower()
         plain = base[:1] if base[:1].isascii() and len(base) == len(chr(point).lower()) else ""
         if not plain:
             marks = all("\u0300" <= char <= "\u036f" for char in base[1:])
@@ -82,21 +92,67 @@ def offsets(text: str) -> list[tuple[int, int]]:
 
 def numbers(found: Sequence[bytes], known: bytes) -> list[int]:
     """The number of each token; `UNKNOWN` for those that are not in `known` (a table of 2**17 zeros and ones)."""
-    hashes = list(map(crc32, found))
-    marks = map(known.__getitem__, map(KNOWN_MASK.__and__, hashes))
-    return list(map(UNKNOWN.__xor__, map(MASK.__and__, map(mul, hashes, marks))))
+    return split("I", _packed(found, known), len(found)).tolist()
 
 
-def places(words: list[int]) -> list[Iterable[int]]:
+def places(words: Sequence[int]) -> list[array[int]]:
     """For each kind of feature, the place in the table of weights at every position of the text."""
-    two, three, four = ([*words[n:], *([0] * n)] for n in (1, 2, 3))
-    mask = MASK.__and__
-    pairs = list(map(mask, map(add, map((3).__mul__, words), two)))
-    runs = list(map(mask, map(add, map((5).__mul__, pairs), three)))
-    longer = map(mask, map(add, map((7).__mul__, runs), four))
-    gap = map(mask, map(add, map((11).__mul__, words), three))
-    wide = map(mask, map(add, map((13).__mul__, words), four))
-    return [words, pairs, runs, longer, gap, wide]
+    return _planes(joined(array("I", words)), len(words))
+
+
+def looked_up(found: Sequence[bytes], known: bytes) -> list[array[int]]:
+    """The places of the features of tokens: `places(numbers(found, known))` at once."""
+    return _planes(_packed(found, known), len(found))
+
+
+# All positions are computed at once: a number of 32 bits each, side by side in one integer of any length, the first
+# lowest. No sum here reaches 32 bits, so none runs over into the next.
+
+
+def joined(row: array[int]) -> int:
+    """The items of an array as one integer, the first lowest."""
+    if byteorder == "big":
+        row = row[:]
+        row.byteswap()
+    return int.from_bytes(row, "little")
+
+
+def split(kind: str, packed: int, count: int) -> array[int]:
+    """What `joined` joined: the first `count` items, as an array of this type code."""
+    row = array(kind)
+    row.frombytes(packed.to_bytes(row.itemsize * count, "little"))
+    if byteorder == "big":
+        row.byteswap()
+    return row
+
+
+def picked(table: bytes, row: Sequence[int]) -> bytes:
+    """The bytes of a table at these places."""
+    return bytes(itemgetter(*row)(table)) if len(row) > 1 else bytes(map(table.__getitem__, row))
+
+
+def _each(count: int) -> int:
+    return int.from_bytes(b"\1\0\0\0" * count, "little")
+
+
+def _packed(found: Sequence[bytes], known: bytes) -> int:
+    count = len(found)
+    one = _each(count)
+    hashes = joined(array("I", map(crc32, found)))
+    wide = bytearray(4 * count)
+    wide[::4] = picked(known, split("I", hashes & one * KNOWN_MASK, count))
+    return (hashes & int.from_bytes(wide, "little") * MASK) ^ one * UNKNOWN
+
+
+def _planes(words: int, count: int) -> list[array[int]]:
+    mask = _each(count) * MASK
+    two, three, four = (words >> 32 * n for n in (1, 2, 3))
+    pairs = words * 3 + two & mask
+    runs = pairs * 5 + three & mask
+    longer = runs * 7 + four & mask
+    gap = words * 11 + three & mask
+    wide = words * 13 + four & mask
+    return [split("I", plane, count) for plane in (words, pairs, runs, longer, gap, wide)]
 
 
 def vocabulary(words: Iterable[bytes]) -> bytes:

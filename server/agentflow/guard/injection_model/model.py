@@ -5,7 +5,7 @@ measured against what harmless texts of that length reach, is the score. 0.4 is 
 reaches, 0.8 what one in 1,250 does; see MODEL_CARD.md. Nothing is imported that is not in the standard library, a
 kilobyte takes some 0.3 ms, and equal texts get equal scores on every platform.
 
-The file: one line of JSON (`Header`), then a zlib stream of the vocabulary's bits and each head's weights (int8).
+The file: one line of JSON (the header), then zlib streams: the vocabulary's bits, and each head's weights (int8).
 """
 
 from __future__ import annotations
@@ -16,15 +16,25 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
-from itertools import accumulate, pairwise
-from operator import add, sub
-from typing import Any, Final
+from itertools import accumulate
+from operator import sub
+from typing import Any, Final, Literal
 
-from agentflow.guard.injection_model.features import KNOWN_BITS, MASK, PLANES, numbers, offsets, places, tokens
+from agentflow.guard.injection_model.features import (
+    KNOWN_BITS,
+    MASK,
+    PLANES,
+    joined,
+    looked_up,
+    offsets,
+    picked,
+    split,
+    tokens,
+)
 
-MAGIC: Final = "agentflow-injection-1"
+MAGIC: Final = "agentflow-injection-2"
 FEWEST: Final = 4  # tokens below which nothing is said
 FLAG: Final = 0.4
 BLOCK: Final = 0.8
@@ -72,27 +82,62 @@ class Suspicion:
     end: int
 
 
-class Head:
-    """The weights and the calibration of one surface."""
+_NOTHING: Final = Suspicion(0.0, 0, 0)
+_UNSIGNED: Final = bytes((value + 128) & 255 for value in range(256))  # of a signed byte, for `translate`
+_ZERO: Final = 128 * PLANES  # what no evidence sums up to
 
-    def __init__(self, known: bytes, weights: array[int], calibration: Calibration) -> None:
+
+class Head:
+    """The weights (int8) and the calibration of one surface.
+
+    Raises:
+        ValueError: the windows are longer than sums of 16 bits hold (42 tokens).
+    """
+
+    def __init__(self, known: bytes, weights: bytes, calibration: Calibration) -> None:
+        if calibration.windows[-1] * PLANES * 255 >= 1 << 16:
+            raise ValueError("the windows of the injection model are too long")
         self._known = known
-        self._weight = weights.__getitem__
+        self._weights = weights.translate(_UNSIGNED)
         self._calibration = calibration
 
     def evidence(self, text: str) -> list[int]:
         """Evidence at every token, in steps of the weights' quantisation."""
-        words = numbers(tokens(text), self._known)
-        kinds = [map(self._weight, place) for place in places(words)]
-        total = map(add, kinds[0], kinds[1])
-        for more in kinds[2:]:
-            total = map(add, total, more)
-        return list(total)
+        found = tokens(text)
+        return self._apart(self._summed(found), len(found))
 
-    def peaks(self, evidence: Sequence[int]) -> list[int]:
+    def _summed(self, found: Sequence[bytes]) -> int:
+        """The weights at every token and `_ZERO`, 16 bits each, side by side in one integer (`features.joined`)."""
+        count = len(found) + 1 & ~1
+        bytewise = int.from_bytes(b"\xff\0" * (count // 2), "little")
+        even = odd = 0
+        for place in looked_up(found, self._known):
+            weights = int.from_bytes(picked(self._weights, place), "little")
+            even += weights & bytewise
+            odd += weights >> 8 & bytewise
+        both = array("H", bytes(2 * count))
+        both[0::2], both[1::2] = split("H", even, count // 2), split("H", odd, count // 2)
+        return joined(both)
+
+    @staticmethod
+    def _apart(summed: int, count: int) -> list[int]:
+        return [value - _ZERO for value in split("H", summed, count)]
+
+    def _peaks(self, summed: int, count: int) -> list[int]:
         """The highest sum over a stretch of each window's size; over the whole of a shorter text."""
-        sums = [0, *accumulate(evidence)]
-        return [max(map(sub, sums[size:], sums), default=sums[-1]) for size in self._calibration.windows]
+        found = []
+        for size in self._calibration.windows:
+            stretches = covered = 0
+            doubled, reach = summed, 1  # sums over 1, 2, 4 … tokens from every one on
+            while reach <= size:
+                if size & reach:
+                    stretches += doubled >> 16 * covered
+                    covered += reach
+                doubled += doubled >> 16 * reach
+                reach *= 2
+            whole = max(1, count - size + 1)
+            found.append(max(split("H", stretches, count)[:whole]) - _ZERO * min(size, count))
+        return found
 
     def judge(self, peaks: Sequence[float], count: int) -> float:
         """Peaks of a text of `count` tokens as a score in 0..1."""
@@ -102,13 +147,14 @@ class Head:
 
     def suspicion(self, text: str, least: float = FLAG) -> Suspicion:
         """The score of a text, and its most suspicious stretch if it scores at least `least`."""
-        evidence = self.evidence(text)
-        if len(evidence) < FEWEST:
-            return Suspicion(0.0, 0, 0)
-        score = self.judge(self.peaks(evidence), len(evidence))
+        found = tokens(text)
+        if len(found) < FEWEST:
+            return _NOTHING
+        summed = self._summed(found)
+        score = self.judge(self._peaks(summed, len(found)), len(found))
         if score < least:
             return Suspicion(score, 0, 0)
-        first, last = self._stretch(evidence)
+        first, last = self._stretch(self._apart(summed, len(found)))
         where = offsets(text)
         return Suspicion(score, where[first][0], where[last - 1][1])
 
@@ -132,6 +178,10 @@ class Head:
         return first, last
 
 
+Surface = Literal["content", "description"]
+SURFACES: Final[tuple[Surface, ...]] = ("content", "description")
+
+
 @dataclass(frozen=True, slots=True)
 class Model:
     """Both heads: `content` for what tools return and are given, `description` for how they present themselves."""
@@ -144,8 +194,10 @@ class Model:
 def pack(header: dict[str, Any], known: bytes, weights: Sequence[bytes]) -> bytes:
     """The file of a model: `known` has a byte for each bit of the vocabulary, `weights` are int8, one per head."""
     bits = bytes(sum(known[i + bit] << bit for bit in range(8)) for i in range(0, len(known), 8))
-    line = json.dumps({"format": MAGIC, **header}, sort_keys=True, separators=(",", ":")).encode()
-    return line + b"\n" + zlib.compress(bits + b"".join(weights), 9)
+    streams = [zlib.compress(stream, 9) for stream in (bits, *weights)]
+    whole = {"format": MAGIC, "streams": [len(stream) for stream in streams], **header}
+    line = json.dumps(whole, sort_keys=True, separators=(",", ":")).encode()
+    return line + b"\n" + b"".join(streams)
 
 
 def unpack(data: bytes) -> Model:
@@ -154,29 +206,45 @@ def unpack(data: bytes) -> Model:
     Raises:
         ValueError: it is no such file, or is damaged.
     """
-    line, _, body = data.partition(b"\n")
-    header = json.loads(line)
+    return Model(_head(data, "content"), _head(data, "description"), _header(data))
+
+
+def _header(data: bytes) -> dict[str, Any]:
+    header: dict[str, Any] = json.loads(data.partition(b"\n")[0])
     if header.get("format") != MAGIC:
         raise ValueError(f"not an injection model ({MAGIC})")
+    if header.get("planes") != PLANES or len(header.get("streams", ())) != 1 + len(SURFACES):
+        raise ValueError("the injection model is of another size")
+    return header
+
+
+def _head(data: bytes, name: Surface) -> Head:
+    """One head; the other one's weights are not even looked at."""
+    header = _header(data)
+    ends = [*accumulate(header["streams"], initial=data.index(b"\n") + 1)]
+    at = 1 + SURFACES.index(name)
+    known = _table(_stream(data[ends[0] : ends[1]], 1 << (KNOWN_BITS - 3)))
+    return Head(known, _stream(data[ends[at] : ends[at + 1]], MASK + 1), Calibration.read(header[name]))
+
+
+def _stream(packed: bytes, size: int) -> bytes:
     try:
-        plain = zlib.decompress(body)
+        plain = zlib.decompress(packed, bufsize=size)
     except zlib.error as error:
         raise ValueError(f"the injection model is damaged ({error})") from None
-    size = 1 << (KNOWN_BITS - 3)
-    if len(plain) != size + 2 * (MASK + 1) or header.get("planes") != PLANES:
+    if len(plain) != size:
         raise ValueError("the injection model is of another size")
-    known = bytes(byte >> bit & 1 for byte in plain[:size] for bit in range(8))
-    heads = []
-    for name, (start, end) in zip(
-        ("content", "description"), pairwise((size, size + MASK + 1, len(plain))), strict=True
-    ):
-        weights = array("b")
-        weights.frombytes(plain[start:end])
-        heads.append(Head(known, weights, Calibration.read(header[name])))
-    return Model(heads[0], heads[1], header)
+    return plain
+
+
+@lru_cache(maxsize=1)
+def _table(bits: bytes) -> bytes:
+    """A byte for each bit, the lowest first."""
+    spread = [bytes(byte >> bit & 1 for bit in range(8)) for byte in range(256)]
+    return b"".join(map(spread.__getitem__, bits))
 
 
 @cache
-def shipped() -> Model:
-    """The model of this package, read once per process."""
-    return unpack(files("agentflow.guard.injection_model").joinpath("injection.model").read_bytes())
+def shipped(name: Surface) -> Head:
+    """A head of the model of this package, read once per process: a megabyte that stays."""
+    return _head(files("agentflow.guard.injection_model").joinpath("injection.model").read_bytes(), name)

@@ -35,7 +35,7 @@ _WEIGHTS: Final = {
 }
 
 
-# In short texts, sentences that are said in chats and manuals are what there is; half the share may reach a level.
+# In short texts, sentences of chats and manuals are what there is; a third of the share may reach a level.
 _SENTENCES: Final = 70
 _SHORT: Final = {**_WEIGHTS, "tweets": 2.0, "trigger": 8.0, "twin": 3.0, "manual": 2.0}
 
@@ -61,7 +61,7 @@ def calibrate(
         if len(peaks) < _FEWEST:
             break
         lengths.append(length)
-        share = flag / 2 if length <= _SENTENCES else flag
+        share = flag / 3 if length <= _SENTENCES else flag
         one = np.array([_level(peaks[:, k], weights, share)[0] for k in range(len(windows))])
         excess = (peaks - one).max(1)
         shift, scale = _level(excess, weights, share)

@@ -17,16 +17,16 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from agentflow.guard.training import generate
-from agentflow.guard.training.grammar import Grammar, templates
+from agentflow.guard.training.generate import Wordings
 from agentflow.guard.training.harvest import Document
 
 _TAG: Final = re.compile(r"<[^>]{1,80}>")
 _PER_PACKAGE: Final = 25
+_MADE: Final = 2000  # honest descriptions from templates
 _LONGEST: Final = 1800
 
 
-def honest(rows: list[dict[str, Any]], seed: int = 7, *, machine: bool = True) -> list[Document]:
+def honest(wordings: Wordings, rows: list[dict[str, Any]], seed: int = 7, *, machine: bool = True) -> list[Document]:
     """Real descriptions by source, sorted; `rows` are those of the data folder, `machine` adds what is installed."""
     found = [
         Document(row["text"], f"{row['source']}:{n % 10}", "tool_desc", surface="description")
@@ -34,44 +34,39 @@ def honest(rows: list[dict[str, Any]], seed: int = 7, *, machine: bool = True) -
     ]
     if machine:
         found += [*_docstrings(seed), *_operations(seed)]
-    grammar = _grammar()
-    lines: list[str] = templates("descriptions")["honest"]
-    for index in range(900):
+    for index in range(_MADE):
         rng = Random(f"{seed}:honest:{index}")
-        text = " ".join(grammar.expand(rng.choice(lines), rng) for _ in range(rng.randrange(1, 6)))
+        lines = [wordings.drawn("honest", rng) for _ in range(rng.randrange(1, 6))]
+        text = " ".join(wordings.expand(*written, rng) for written in lines)
         found.append(Document(text, f"honest:{index % 60}", "gen_desc", surface="description"))
     return found
 
 
-def poisoned(honest_ones: list[Document], count: int, seed: int = 7) -> Iterator[Document]:
+def poisoned(wordings: Wordings, honest_ones: list[Document], count: int, seed: int = 7) -> Iterator[Document]:
     """Attacks: an honest description with poison before, after, inside or in a parameter, or alone."""
-    grammar, lines = _grammar(), templates("descriptions")["poison"]
     for index in range(count):
         rng = Random(f"{seed}:poison:{index}")
         host = rng.choice(honest_ones).text
         if rng.random() < 0.25:
-            poison, family = generate.attack(rng)
+            poison, family = wordings.attack(rng)
             family = f"desc_{family}"
         else:
-            at = rng.randrange(len(lines))
-            poison, family = grammar.expand(lines[at], rng), f"poison_{at}"
+            author, line = wordings.drawn("poison", rng)
+            poison, family = wordings.expand(author, line, rng), f"poison_{author}_{sum(line.encode()) % 20}"
             if rng.random() < 0.3:
-                poison += rng.choice((" ", "\n")) + grammar.expand(rng.choice(lines), rng)
+                more, line = wordings.drawn("poison", rng)
+                poison += rng.choice((" ", "\n")) + wordings.expand(more, line, rng)
         yield _put(host, poison, family, rng)
 
 
-def honest_twins(honest_ones: list[Document], count: int, seed: int = 7) -> Iterator[Document]:
+def honest_twins(wordings: Wordings, honest_ones: list[Document], count: int, seed: int = 7) -> Iterator[Document]:
     """The same hosts with an honest remark in the same places."""
-    grammar, lines = _grammar(), templates("descriptions")["honest"]
     for index in range(count):
         rng = Random(f"{seed}:honest-twin:{index}")
         host = rng.choice(honest_ones)
-        made = _put(host.text, grammar.expand(rng.choice(lines), rng), "", rng)
+        author, line = wordings.drawn("honest", rng)
+        made = _put(host.text, wordings.expand(author, line, rng), "", rng)
         yield Document(made.text, host.source, "desc_twin", surface="description")
-
-
-def _grammar() -> Grammar:
-    return Grammar(templates("attacks")["slots"], templates("benign")["slots"], templates("descriptions")["slots"])
 
 
 def _put(host: str, poison: str, family: str, rng: Random) -> Document:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import yaml
 
 _CHOICE: Final = re.compile(r"\{([^{}]*)\}")
-_SLOT: Final = re.compile(r"\$([A-Za-z]\w*)")
+_SLOT: Final = re.compile(r"\$([A-Za-z]\w*)", re.ASCII)
 _LITERAL: Final = str.maketrans({"{": "\x01", "}": "\x02"})
 _BACK: Final = str.maketrans({"\x01": "{", "\x02": "}", "¦": "|"})
 
@@ -24,7 +24,9 @@ _BACK: Final = str.maketrans({"\x01": "{", "\x02": "}", "¦": "|"})
 @cache
 def templates(name: str) -> dict[str, Any]:
     """The template file `name` of this package."""
-    document = yaml.safe_load(files("agentflow.guard.training").joinpath(f"{name}.yaml").read_text("utf-8"))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    text = files("agentflow.guard.training").joinpath(f"{name}.yaml").read_text("utf-8")
+    document = yaml.load(text, Loader=loader)  # noqa: S506 - both loaders are safe
     if not isinstance(document, dict):
         raise ValueError(f"{name}.yaml: a mapping expected")
     return document

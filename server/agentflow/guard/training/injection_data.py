@@ -12,13 +12,14 @@ import gzip
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast, get_args
 
-from agentflow.guard.training import descriptions, generate
+from agentflow.guard.training import descriptions
+from agentflow.guard.training.generate import Use, Wordings
 from agentflow.guard.training.harvest import Document, cut, harvest
 from agentflow.guard.training.splice import splice
 
@@ -72,7 +73,15 @@ class Corpus:
         return [document for document, part in zip(self.documents, self.parts, strict=True) if part in names]
 
 
-def build(data: Path, *, seed: int = 7, generated: int = 8000, hosts: int = 2, machine: bool = True) -> Corpus:
+def build(
+    data: Path,
+    *,
+    seed: int = 7,
+    generated: int = 8000,
+    hosts: int = 2,
+    machine: bool = True,
+    wordings: Wordings | None = None,
+) -> Corpus:
     """Build everything.
 
     Args:
@@ -80,6 +89,7 @@ def build(data: Path, *, seed: int = 7, generated: int = 8000, hosts: int = 2, m
         generated: poisoned descriptions and twice the harmless twins; attacks are several times as many.
         hosts: harmless texts that every attack of the files is put into.
         machine: also read what documentation, code and logs this machine has; without, a tenth of the breadth.
+        wordings: the templates to use; everybody's if not given.
 
     Raises:
         FileNotFoundError: `data/injection` is not there.
@@ -88,21 +98,25 @@ def build(data: Path, *, seed: int = 7, generated: int = 8000, hosts: int = 2, m
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not there; give the folder that holds `injection`")
     rows = {path.name.removesuffix(".jsonl.gz"): _rows(path) for path in sorted(folder.glob("*.jsonl.gz"))}
-    benign = [*_benign(rows, seed), *_prose(data / "ner", seed), *generate.harmless(seed, max(20, generated // 36))]
+    wordings = wordings or Wordings()
+    benign = [*_benign(rows, seed), *_prose(data / "ner", seed), *wordings.harmless(seed, max(20, generated // 72))]
     benign += harvest(seed) if machine else []
     parts: list[Part] = [part_of(document.source, document.kind) for document in benign]
     pool = _Pool(benign, parts)
-    attacks = [*_known_attacks(rows, pool, seed, hosts), *_generated(pool, seed, _MANY * generated)]
-    twins = list(_twins(pool, seed, generated // 2))
-    honest = descriptions.honest(rows.get("tool_descriptions", []), seed, machine=machine)
-    extra = [*attacks, *twins, *_described(honest, seed, generated)]
+    attacks = [*_known_attacks(rows, pool, seed, hosts), *_generated(wordings, pool, seed, _MANY * generated)]
+    twins = list(_twins(wordings, pool, seed, generated // 2))
+    honest = descriptions.honest(wordings, rows.get("tool_descriptions", []), seed, machine=machine)
+    extra = [*attacks, *twins, *_described(wordings, honest, seed, generated)]
     documents = (*benign, *(document for document, _ in extra))
     all_parts = (*parts, *(part for _, part in extra))
     return Corpus(documents, all_parts, _manifest(documents))
 
 
 def part_of(source: str, kind: str) -> Part:
-    """Which part a source belongs to, for ever: 55 : 30 : 15 by its digest."""
+    """Which part a source belongs to, for ever: 55 : 30 : 15 by its digest; of generated sentences, what they say."""
+    for use in get_args(Use):
+        if kind in ("trigger", "twin") and source.startswith(f"{use}:"):
+            return cast(Part, use)
     draw = hashlib.blake2b(f"{kind}/{source}".encode(), digest_size=2).digest()[0] / 256
     return "calibrate" if draw < 0.30 else "test" if draw < 0.45 else "train"
 
@@ -214,36 +228,45 @@ def _located(text: str, known: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return ((len(text) // 3, len(text)),)
 
 
-def _generated(pool: _Pool, seed: int, count: int) -> Iterator[tuple[Document, Part]]:
+def _generated(wordings: Wordings, pool: _Pool, seed: int, count: int) -> Iterator[tuple[Document, Part]]:
     for index in range(count):
         rng = Random(f"{seed}:attack:{index}")
-        payload, family = generate.attack(rng)
+        payload, family = wordings.attack(rng)
         part = _drawn_part(rng)
         yield _placed(payload, pool.draw(part, rng), f"gen_{family}", rng), part
 
 
-def _twins(pool: _Pool, seed: int, count: int) -> Iterator[tuple[Document, Part]]:
+def _twins(wordings: Wordings, pool: _Pool, seed: int, count: int) -> Iterator[tuple[Document, Part]]:
     """Harmless inserts in the wrappers of attacks."""
-    makers = (generate.twin, generate.twin, generate.trigger, lambda rng: generate.manual(rng)[0][:400])
     for index in range(count):
         rng = Random(f"{seed}:twin:{index}")
         part = _drawn_part(rng)
+        use: Use = "train" if part == "train" else "calibrate"
         host = pool.draw(part, rng)
-        text, _ = splice(host.text, host.kind, rng.choice(makers)(rng), rng)
+        maker = rng.choice((wordings.twin, wordings.twin, wordings.trigger, _instructions(wordings)))
+        text, _ = splice(host.text, host.kind, maker(rng, use), rng)
         yield Document(text, f"twinned:{host.kind}", "twinned"), part
 
 
-def _described(honest: Sequence[Document], seed: int, generated: int) -> Iterator[tuple[Document, Part]]:
+def _instructions(wordings: Wordings) -> Callable[[Random, Use], str]:
+    return lambda rng, _: wordings.manual(rng)[0][:400]
+
+
+def _described(
+    wordings: Wordings, honest: Sequence[Document], seed: int, generated: int
+) -> Iterator[tuple[Document, Part]]:
     """Tool descriptions: real ones by source, and poisoned ones whose hosts are of the same part."""
     parts = [part_of(document.source, document.kind) for document in honest]
     yield from zip(honest, parts, strict=True)
     shares: dict[Part, tuple[float, float]] = {"train": (0.66, 0.25), "calibrate": (0.03, 0.08), "test": (0.13, 0.05)}
     for part, (poisoned, twins) in shares.items():
         hosts = [document for document, own in zip(honest, parts, strict=True) if own == part]
+        if not hosts:  # only generated ones, which have no such part
+            continue
         hosts += [document for document in hosts if document.kind == "tool_desc"] * 8
         own_seed = seed + len(part)
-        made = (*descriptions.poisoned(hosts, int(generated * poisoned), own_seed),
-                *descriptions.honest_twins(hosts, int(generated * twins), own_seed))  # fmt: skip
+        made = (*descriptions.poisoned(wordings, hosts, int(generated * poisoned), own_seed),
+                *descriptions.honest_twins(wordings, hosts, int(generated * twins), own_seed))  # fmt: skip
         yield from ((document, part) for document in made)
 
 

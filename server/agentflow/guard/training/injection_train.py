@@ -25,8 +25,8 @@ from agentflow.guard.training.harvest import Document
 from agentflow.guard.training.injection_data import Corpus, build
 
 # Share of harmless texts that may reach 0.4 (flag) and 0.8 (block), by surface.
-CONTENT: Final = (0.005, 0.0008)
-DESCRIPTION: Final = (0.001, 0.0002)
+CONTENT: Final = (0.014, 0.0013)
+DESCRIPTION: Final = (0.003, 0.0003)
 WINDOWS: Final = (8, 16, 32)
 _DRAWN: Final = (16, 24, 32, 48)
 _RIDGE: Final = 8e-5
@@ -39,6 +39,7 @@ _WEIGHTS: Final = {
     "doc": 3.0, "code": 3.0, "html": 3.0, "gen_email": 3.0, "about": 2.0, "json": 2.0, "prose": 2.0, "tweets": 5.0,
     "user_security": 1.5, "gen_ai": 3.0, "gen_crm": 3.0, "gen_payments": 3.0, "gen_orders": 2.0, "gen_support": 2.0,
     "gen_planning": 2.0, "gen_tickets": 2.0, "gen_bugs": 2.0,
+    "gen_office": 4.0, "gen_dev": 4.0, "gen_world": 4.0, "gen_records": 4.0,  # many kinds each
 }  # fmt: skip
 
 Floats = NDArray[np.float64]
