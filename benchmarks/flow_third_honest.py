@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from flow_third_set import _CRM, _ENV, _HANNE, _PAGE, _ROADMAP, _SALARIES, _TWILK, _TX, FLOWS, SERVERS, b, c
+from flow_third_more import FLOWS, SERVERS
+from flow_third_set import _CRM, _ENV, _HANNE, _PAGE, _ROADMAP, _SALARIES, _TWILK, _TX, b, c
 
 __all__ = ["FLOWS", "SERVERS"]
 

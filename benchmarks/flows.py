@@ -1,6 +1,6 @@
 """Attack flows and their benign twins through the real pipeline: how many reach their sink, how many pass unasked.
 
-    python benchmarks/flows.py                       # seven sets of flows, in three labellings
+    python benchmarks/flows.py                       # nine sets of flows, in three labellings
     python benchmarks/flows.py --injecagent FILE     # rows of InjecAgent's in-context file (jsonl.gz) as well
     python benchmarks/flows.py --failures            # name what went wrong
 
@@ -31,7 +31,7 @@ import flow_fourth_set
 import flow_ninth_more
 import flow_second_set
 import flow_seventh_more
-import flow_sixth_set
+import flow_sixth_more
 import flow_third_honest
 from flow_scenarios import DIRECT_HARM, SERVERS, Flow, Step, scenarios
 
@@ -43,7 +43,7 @@ from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.policy.engine import Engine
 
 _SERVERS = SERVERS | flow_second_set.SERVERS | flow_third_honest.SERVERS
-_SERVERS |= flow_fourth_set.SERVERS | flow_fifth_set.SERVERS | flow_sixth_set.SERVERS
+_SERVERS |= flow_fourth_set.SERVERS | flow_fifth_set.SERVERS | flow_sixth_more.SERVERS
 _SERVERS |= flow_seventh_more.SERVERS | flow_eighth_more.SERVERS | flow_ninth_more.SERVERS
 LABELLINGS = ("all", "private", "none")
 _TOKEN = re.compile(r"(<[A-Z][A-Z0-9_]*_[0-9a-f]{6,}>)")
@@ -207,7 +207,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--failures", action="store_true")
     options = parser.parse_args(argv)
     flows = [*scenarios(), *flow_second_set.A, *flow_second_set.B]
-    flows += [*flow_third_honest.FLOWS, *flow_fourth_set.FLOWS, *flow_fifth_set.FLOWS, *flow_sixth_set.FLOWS]
+    flows += [*flow_third_honest.FLOWS, *flow_fourth_set.FLOWS, *flow_fifth_set.FLOWS, *flow_sixth_more.FLOWS]
     flows += flow_seventh_more.FLOWS + flow_eighth_more.FLOWS + flow_ninth_more.FLOWS
     for path in options.injecagent:
         flows += injecagent(path)
