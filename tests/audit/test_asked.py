@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from policy.recorded_calls import question, record_of
 
 from agentflow.audit import record
+from agentflow.audit.asked import NotRecorded, abridged, restored, same, told
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Obligations, Pii, Session, UpstreamFacts
 from agentflow.policy import document
-from agentflow.policy.recorded import NotRecorded, abridged, restored, same, told
 
 names = st.text("abc_", min_size=1, max_size=5)
 hints = st.dictionaries(st.sampled_from(["readOnlyHint", "destructiveHint", "openWorldHint"]), st.booleans())

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from agentflow.audit.asked import abridged, told
 from agentflow.audit.log import AuditLog
 from agentflow.pipeline.call import JSON, Decision
-from agentflow.policy.recorded import abridged, told
 
 
 def question(

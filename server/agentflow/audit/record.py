@@ -16,9 +16,9 @@ from typing import Any
 
 import orjson
 
+from agentflow.audit.asked import abridged, told
 from agentflow.guard.walk import masked_pointer
 from agentflow.pipeline.call import GATEWAY, JSON, Call, StageRun, Verdict
-from agentflow.policy.recorded import abridged, told
 
 MAX_ARGUMENTS = 4096  # bytes
 _KEY = secrets.token_bytes(32)
@@ -43,7 +43,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         "auth"}, "session" (hashed), "surface", "server", "name", "target", "arguments", "decision": {"allow",
         "reasons", "obligations", "revision"}, "pii", "findings", "taint", "rehydrated", "redacted", "stages":
         [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros", "asked" (what
-        policy saw beside, see `policy.recorded`), …}`; members that say nothing are left out.
+        policy saw beside, see `audit.asked`), …}`; members that say nothing are left out.
     """
     known = call.definition is not None or call.upstream is not GATEWAY
     record: JSON = {

@@ -86,8 +86,8 @@ def evaluate(args: Namespace) -> int:
 def explain(args: Namespace) -> int:
     """Decide a recorded call again and say what it hangs on; 1 where no record, or no input, is there."""
     from agentflow.audit import read
+    from agentflow.audit.asked import NotRecorded, restored
     from agentflow.policy.engine import Engine
-    from agentflow.policy.recorded import NotRecorded, restored
 
     settings = config_file.load(args.config, os.environ)
     entry = read.find(settings.data_dir, args.record)
@@ -183,9 +183,9 @@ def _not_an_input(question: dict[str, Any]) -> list[str]:
 
 
 def _explained(args: Namespace, engine: Any, question: dict[str, Any], before: dict[str, Any]) -> int:
+    from agentflow.audit.asked import told
     from agentflow.policy.explain import explain as explanation_of
     from agentflow.policy.explain import in_words
-    from agentflow.policy.recorded import told
 
     found = explanation_of(engine.bundle, engine.decide, question)
     decision = told(found.decision)

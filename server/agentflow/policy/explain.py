@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from agentflow.audit.asked import same, told
 from agentflow.pipeline.call import JSON, Decision
 from agentflow.policy.bundle import Bundle
-from agentflow.policy.recorded import same, told
 
 _MAX_PARTS = 500  # questions asked for one explanation
 _MAX_NAMED = 100  # parts named

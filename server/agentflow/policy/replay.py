@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal
 
 from agentflow.audit import chain
+from agentflow.audit.asked import NotRecorded, restored, same, told
 from agentflow.config import PolicyConfig
 from agentflow.pipeline.call import JSON, Decision
 from agentflow.policy.engine import Engine
-from agentflow.policy.recorded import NotRecorded, restored, same, told
 
 Kind = Literal["newly_denied", "newly_allowed", "obligations_changed"]
 KINDS: tuple[Kind, ...] = ("newly_denied", "newly_allowed", "obligations_changed")
