@@ -15,19 +15,10 @@ from typing import Any, Final
 
 from agentflow.audit import chain
 from agentflow.audit.index import COLUMNS, VERSION, IndexUnusable, Mark, Place, Row
-from agentflow.errors import ConfigError
-
-try:
-    import psycopg
-except ImportError as error:
-    raise ConfigError(
-        "audit.index_url names a PostgreSQL database, but psycopg is not installed",
-        fix="pip install 'agentflow-gateway[postgres]'",
-    ) from error
+from agentflow.postgres import Error, connect, said
 
 _NAME: Final = "index.name"
 _LOCK: Final = 0x6166_6175_6469_7400  # of the advisory lock under which the tables are made
-_SETTINGS: Final = "-c search_path=agentflow_audit -c statement_timeout=30000 -c lock_timeout=3000"
 _TABLES: Final = (
     "CREATE SCHEMA IF NOT EXISTS agentflow_audit",
     "CREATE TABLE IF NOT EXISTS version (number INTEGER NOT NULL)",
@@ -72,7 +63,7 @@ class PostgresIndex:
     def __init__(self, url: str, place: str) -> None:
         self._place = place
         with _clear_words():
-            self._db = psycopg.connect(url, autocommit=True, connect_timeout=5, options=_SETTINGS)
+            self._db = connect(url, "agentflow_audit", statement_seconds=30)
             try:
                 self._set_up()
             except BaseException:
@@ -151,7 +142,5 @@ def _storable(value: Any) -> Any:
 def _clear_words() -> Iterator[None]:
     try:
         yield
-    except psycopg.Error as error:
-        # Its own words may quote the connection string, with the password in it.
-        state = f" ({error.sqlstate})" if error.sqlstate else ""
-        raise IndexUnusable(f"PostgreSQL: {type(error).__name__}{state}") from None
+    except Error as error:
+        raise IndexUnusable(f"PostgreSQL: {said(error)}") from None

@@ -261,12 +261,6 @@ def canonicals(names: Iterable[str]) -> frozenset[str]:
     return frozenset(canonical(name) for name in names if NAME.fullmatch(name.upper()))
 
 
-def presidio(name: str) -> str:
-    """Return Presidio's name of the entity that `name` (in either vocabulary) stands for."""
-    ours = canonical(name)
-    return _PRESIDIO.get(ours, ours)
-
-
 def country(name: str) -> str:
     """Return the country (ISO 3166-1 alpha-2, lower case) whose entity this is, or an empty string."""
     entity = ENTITIES.get(canonical(name))

@@ -16,16 +16,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
-from agentflow.errors import AgentFlowError, ConfigError
+from agentflow.errors import AgentFlowError
 from agentflow.guard.taint_store import REFRESH, Seal
-
-try:
-    import psycopg
-except ImportError as error:
-    raise ConfigError(
-        "guard.vault.url names a PostgreSQL database, but psycopg is not installed",
-        fix="pip install 'agentflow-gateway[postgres]'",
-    ) from error
+from agentflow.postgres import Connection, Error, connect, said
 
 _SCHEMA: Final = (
     "CREATE SCHEMA IF NOT EXISTS agentflow_taint",
@@ -34,10 +27,6 @@ _SCHEMA: Final = (
     "CREATE INDEX IF NOT EXISTS conversation_owner ON conversation (owner, used)",
     "CREATE TABLE IF NOT EXISTS learnt (seq BIGSERIAL PRIMARY KEY, id BYTEA NOT NULL, what BYTEA NOT NULL)",
     "CREATE INDEX IF NOT EXISTS learnt_id ON learnt (id, seq)",
-)
-_SETTINGS: Final = (
-    "-c search_path=agentflow_taint -c statement_timeout=5000 -c lock_timeout=3000 "
-    "-c idle_in_transaction_session_timeout=10000"
 )
 _SETTING_UP: Final = 0x6166_7461_696E_7400  # of the advisory lock under which the tables are made
 _PAUSE: Final = 1.0  # seconds before a server that could not be reached is asked again
@@ -76,7 +65,7 @@ class PostgresTaintStore:
         self._ttl = ttl
         self._gateway = secrets.randbits(62)
         self._noted: dict[bytes, float] = {}
-        self._db: psycopg.Connection[Any] | None = None
+        self._db: Connection[Any] | None = None
         self._failed = 0.0
         with self._connected() as db, db.transaction():
             db.execute("SELECT pg_advisory_xact_lock(%s)", (_SETTING_UP,))
@@ -141,11 +130,11 @@ class PostgresTaintStore:
             if left:
                 db.execute(_NOTE, (conversation, owner, self._gateway, now))
 
-    def _insert(self, db: psycopg.Connection[Any], conversation: bytes, what: bytes) -> int:
+    def _insert(self, db: Connection[Any], conversation: bytes, what: bytes) -> int:
         row = db.execute(_INSERT, (_turn(conversation), conversation, self._seal.closed(what))).fetchone()
         return int(row[0]) if row else 0
 
-    def _note(self, db: psycopg.Connection[Any], conversation: bytes, owner: bytes) -> None:
+    def _note(self, db: Connection[Any], conversation: bytes, owner: bytes) -> None:
         now = time.time()
         if now - self._noted.get(conversation, 0.0) < REFRESH:
             return
@@ -155,29 +144,27 @@ class PostgresTaintStore:
         db.execute(_NOTE, (conversation, owner, self._gateway, now))
         self._noted[conversation] = now
 
-    def _forget(self, db: psycopg.Connection[Any]) -> None:
+    def _forget(self, db: Connection[Any]) -> None:
         db.execute("DELETE FROM conversation WHERE used < %s", (time.time() - self._ttl,))
         db.execute("DELETE FROM learnt WHERE NOT EXISTS (SELECT FROM conversation WHERE conversation.id = learnt.id)")
 
     @contextmanager
-    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+    def _connected(self) -> Iterator[Connection[Any]]:
         try:
             yield self._connection()
-        except psycopg.Error as error:
+        except Error as error:
             raise _unusable(error) from error
 
-    def _connection(self) -> psycopg.Connection[Any]:
+    def _connection(self) -> Connection[Any]:
         if self._db is not None and not self._db.closed:
             return self._db
         if time.monotonic() - self._failed < _PAUSE:
             raise _unusable(None)
         try:
-            db = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=3, options=_SETTINGS, application_name="agentflow taint"
-            )
+            db = connect(self._url, "agentflow_taint")
             # Not waited for: where the last connection still lingers, it holds the lock for us.
             db.execute("SELECT pg_try_advisory_lock(%s)", (self._gateway,))
-        except psycopg.Error:
+        except Error:
             self._failed = time.monotonic()
             raise
         self._noted.clear()  # the database may be another one now
@@ -191,9 +178,7 @@ def _turn(conversation: bytes) -> int:
 
 
 def _unusable(error: Exception | None) -> AgentFlowError:
-    # Not what the error quotes: a connection string holds a password.
-    state = getattr(error, "sqlstate", None)
-    said = f": {type(error).__name__}{f' ({state})' if state else ''}" if error else ""
+    why = f": {said(error)}" if error else ""
     return AgentFlowError(
-        f"What conversations have read cannot be kept in PostgreSQL{said}", fix="check guard.vault.url and its server"
+        f"What conversations have read cannot be kept in PostgreSQL{why}", fix="check guard.vault.url and its server"
     )

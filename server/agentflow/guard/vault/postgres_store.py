@@ -2,7 +2,7 @@
 
 One connection, made anew after it broke; what did not commit is refused, never guessed. Writers of one tenant take
 turns on an advisory lock, so that two gateways that name the same value at once give it the same token. Needs psycopg
-(the extra `postgres`), which is imported here and nowhere else.
+(the extra `postgres`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,7 @@ from urllib.parse import urlsplit
 
 from agentflow.errors import ConfigError, VaultUnavailable
 from agentflow.guard.vault.store import SqlStore
-
-try:
-    import psycopg
-except ImportError as error:
-    raise ConfigError(
-        "guard.vault.url names a PostgreSQL database, but psycopg is not installed",
-        fix="pip install 'agentflow-gateway[postgres]'",
-    ) from error
+from agentflow.postgres import Connection, Error, connect, said
 
 _SCHEMA: Final = (
     "CREATE SCHEMA IF NOT EXISTS agentflow_vault",
@@ -34,10 +27,6 @@ _SCHEMA: Final = (
     'token TEXT COLLATE "C" NOT NULL, key INTEGER NOT NULL, sealed BYTEA NOT NULL, expires DOUBLE PRECISION NOT NULL, '
     "PRIMARY KEY (tenant, scope, token))",
     "CREATE INDEX IF NOT EXISTS tokens_expires ON tokens (expires)",
-)
-_SETTINGS: Final = (
-    "-c search_path=agentflow_vault -c statement_timeout=5000 -c lock_timeout=3000 "
-    "-c idle_in_transaction_session_timeout=10000"
 )
 
 
@@ -54,12 +43,12 @@ class PostgresStore(SqlStore):
         self._url = url
         parts = urlsplit(url)
         self.place = f"{parts.hostname or 'local'}{parts.path}"
-        self._db: psycopg.Connection[Any] | None = None
+        self._db: Connection[Any] | None = None
         try:
             self._connection()
-        except (psycopg.Error, ValueError) as error:
+        except (Error, ValueError) as error:
             raise ConfigError(
-                f"The PII vault's database {self.place} cannot be used: {_said(error)}",
+                f"The PII vault's database {self.place} cannot be used: {said(error)}",
                 fix="check guard.vault.url, and that the server runs",
             ) from error
 
@@ -84,26 +73,26 @@ class PostgresStore(SqlStore):
                 if one:
                     db.execute("SELECT pg_advisory_xact_lock(%s)", (_lock_number(tenant),))
                 yield
-        except psycopg.Error as error:
+        except Error as error:
             raise self._unavailable(error) from error
 
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
         try:
             return self._connection().execute(_dialect(sql), parameters).fetchall()
-        except (psycopg.Error, UnicodeError) as error:
+        except (Error, UnicodeError) as error:
             raise self._unavailable(error) from error
 
     def many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None:
         try:
             with self._connection().cursor() as cursor:
                 cursor.executemany(_dialect(sql), parameters)
-        except (psycopg.Error, UnicodeError) as error:
+        except (Error, UnicodeError) as error:
             raise self._unavailable(error) from error
 
     def changed(self, sql: str, parameters: Sequence[Any] = ()) -> int:
         try:
             return self._connection().execute(_dialect(sql), parameters).rowcount
-        except (psycopg.Error, UnicodeError) as error:
+        except (Error, UnicodeError) as error:
             raise self._unavailable(error) from error
 
     def scrub(self) -> bool:
@@ -119,23 +108,15 @@ class PostgresStore(SqlStore):
         if self._db is not None:
             self._db.close()
 
-    def _connection(self) -> psycopg.Connection[Any]:
+    def _connection(self) -> Connection[Any]:
         if self._db is None or self._db.broken:
-            self._db = psycopg.connect(
-                self._url, autocommit=True, connect_timeout=3, options=_SETTINGS, application_name="agentflow vault"
-            )
+            self._db = connect(self._url, "agentflow_vault")
         return self._db
 
     def _unavailable(self, error: Exception) -> VaultUnavailable:
         return VaultUnavailable(
-            f"The PII vault cannot be used: {_said(error)}", fix=f"check the PostgreSQL database {self.place}"
+            f"The PII vault cannot be used: {said(error)}", fix=f"check the PostgreSQL database {self.place}"
         )
-
-
-def _said(error: Exception) -> str:
-    """What an error says without what it quotes: a failed statement's parameters, a connection string's password."""
-    state = getattr(error, "sqlstate", None)
-    return f"{type(error).__name__}{f' ({state})' if state else ''}"
 
 
 @lru_cache(maxsize=256)
