@@ -31,7 +31,8 @@ class VaultConfig(Section):
     """Where tokens and their values are kept, and who holds the master key."""
 
     url: SecretStr | None = Field(
-        default=None, description="postgresql://… for several gateways; default a SQLite file in data_dir."
+        default=None,
+        description="postgresql://… for several gateways, also for what conversations have read; default files in data_dir.",
     )
     kms_key: str | None = Field(
         default=None, description="AWS KMS key (id, ARN or alias) that wraps the tenants' data keys; needs boto3."
