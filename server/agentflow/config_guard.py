@@ -32,7 +32,7 @@ class VaultConfig(Section):
 
     url: SecretStr | None = Field(
         default=None,
-        description="postgresql://… for several gateways, also for what conversations have read; default files in data_dir.",
+        description="postgresql://… for several gateways, also for what conversations read; default files in data_dir.",
     )
     kms_key: str | None = Field(
         default=None, description="AWS KMS key (id, ARN or alias) that wraps the tenants' data keys; needs boto3."
