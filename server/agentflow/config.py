@@ -272,6 +272,15 @@ class AuditConfig(Section):
     )
 
 
+class StoreConfig(Section):
+    """The database of keys, approvals, credentials, shared limits and uploaded policies."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="postgresql://… for several gateways, as ${VAR}; default agentflow.db in data_dir.",
+    )
+
+
 class CatalogueConfig(Section):
     """How the merged catalogue is shown. With `search_threshold` > 0 a larger catalogue is replaced by
     `search_tools` and `call_tool`."""
@@ -347,6 +356,7 @@ class Config(BaseSettings):
     guard: GuardConfig = Field(default=GuardConfig(), description="PII and injection.")
     policy: PolicyConfig = Field(default=PolicyConfig(), description="The Rego bundle.")
     audit: AuditConfig = Field(default=AuditConfig(), description="The audit log.")
+    store: StoreConfig = Field(default=StoreConfig(), description="The database.")
     catalogue: CatalogueConfig = Field(default=CatalogueConfig(), description="How the merged catalogue is shown.")
     flow: FlowConfig = Field(default=FlowConfig(), description="Planner, executor, verifier, solver.")
     tools: tuple[Path, ...] = Field(default=(), description="Further folders of tool files, beside the shipped one.")

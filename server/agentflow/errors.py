@@ -161,6 +161,13 @@ class DeepTierUnavailable(AgentFlowError):
     kind = "deep_tier_unavailable"
 
 
+class StoreUnavailable(AgentFlowError):
+    """The database of keys, approvals and credentials cannot be used, so what depends on it is refused (fail closed)."""
+
+    code = -32006
+    kind = "store_unavailable"
+
+
 class StageFailed(AgentFlowError):
     """A stage crashed or timed out and its fail mode is `closed`."""
 
