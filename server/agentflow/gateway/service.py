@@ -37,6 +37,7 @@ from agentflow.policy import bundle as policy_bundle
 from agentflow.policy import port as policy_port
 from agentflow.policy.bundle import Bundle
 from agentflow.policy.checks import World, warnings_of, world_of
+from agentflow.store.opened import Store
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,7 @@ class Service:
         self.started = time.time()
         self.authenticator = Authenticator(config.auth)
         self._bound = config.serve.host
+        self.store = Store(config.data_dir, config.store)
         self._parts = assemble(config, self._facts, policy_port.build(config.policy), self._revision)
         self.gateway = Gateway(self._parts, config.catalogue)
         self._instructions = Instructions(self.gateway)
@@ -149,6 +151,7 @@ class Service:
         for parts in (*(former for former, _ in self._former), self._parts):
             parts.close()
         self._pinning.close()
+        self.store.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
@@ -268,6 +271,8 @@ class Service:
             log.warning("data_dir and serve take effect at the next start; the rest is applied now")
         if config.limits != self.config.limits:
             log.warning("limits on what the front reads (size, depth, time, sessions) take effect at the next start")
+        if config.store != self.config.store:
+            log.warning("store takes effect at the next start; the rest is applied now")
         if config.guard.vault.url != self.config.guard.vault.url:
             log.warning("conversations stay in the database they are in until the next start; the vault changes now")
         authenticator, old = Authenticator(config.auth), self._parts

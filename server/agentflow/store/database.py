@@ -1,4 +1,4 @@
-"""One database of what has to last: SQLite in the data directory by default, PostgreSQL where several gateways share it.
+"""One database of what has to last: SQLite in the data directory, or PostgreSQL where several gateways share it.
 
 It promises that a transaction is on disk, whole or not at all, before `begin` lets go of it; that writers of one row
 take turns, in one process and across processes; and that every failure of the database is a `StoreUnavailable`, whose
@@ -76,9 +76,9 @@ class Database:
         Raises:
             StoreUnavailable: nothing has been written.
         """
-        with self._translated(), self.engine.connect().execution_options(**{_WRITTEN: "IMMEDIATE"}) as connection:
-            with connection.begin():
-                yield connection
+        options = {_WRITTEN: "IMMEDIATE"}
+        with self._translated(), self.engine.connect() as connection, connection.execution_options(**options).begin():
+            yield connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
