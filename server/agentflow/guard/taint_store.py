@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS learnt (seq INTEGER PRIMARY KEY AUTOINCREMENT, id BLO
 CREATE INDEX IF NOT EXISTS learnt_id ON learnt (id, seq);
 """
 REFRESH: Final = 300.0  # seconds between two notes of a conversation's last use
-_VERSION = 2  # of the file; what an earlier one holds in the open is forgotten
+VERSION: Final = 2  # of the file; what an earlier one holds in the open is forgotten
 _NONCE = 12
 
 
@@ -133,8 +133,8 @@ class TaintStore:
             self._db.execute("PRAGMA synchronous = NORMAL")
             self._db.execute("PRAGMA cache_size = -256")
             self._seal = Seal(_key(path.with_suffix(".key")), "data_dir's taint.db")
-            if self._db.execute("PRAGMA user_version").fetchone()[0] != _VERSION:
-                self._db.executescript(f"DROP TABLE IF EXISTS learnt; PRAGMA user_version = {_VERSION}")
+            if self._db.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                self._db.executescript(f"DROP TABLE IF EXISTS learnt; PRAGMA user_version = {VERSION}")
             self._db.executescript(_SCHEMA)
             self._forget()
         except (OSError, sqlite3.Error) as error:

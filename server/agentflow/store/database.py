@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from agentflow.errors import ConfigError, StoreUnavailable
 from agentflow.paths import private_dir
@@ -43,24 +42,31 @@ class Database:
     Args:
         data_dir: where `agentflow.db` lies, unless `url` says otherwise.
         url: `postgresql://…`, or None.
+        prepared: make the tables that are missing, and refuse what is of another version; without, for who looks after
+            the tables themselves.
 
     Raises:
-        ConfigError: `url` is none of a PostgreSQL database, or the tables are of a newer version, or older in a
-            PostgreSQL that others may be using.
+        ConfigError: the tables are of a newer version, or older in a PostgreSQL that others may be using.
         StoreUnavailable: it cannot be reached or read.
     """
 
-    def __init__(self, data_dir: Path, url: str | None = None) -> None:
+    def __init__(self, data_dir: Path, url: str | None = None, *, prepared: bool = True) -> None:
         from agentflow.store import migrate
 
         self.url = url
         self.engine = _sqlite(private_dir(data_dir) / FILE) if url is None else _postgres(url)
         self.place = str(data_dir / FILE) if url is None else _place(url)
         try:
-            migrate.prepare(self)
+            if prepared:
+                migrate.prepare(self)
         except BaseException:
             self.engine.dispose()
             raise
+
+    @staticmethod
+    def file(data_dir: Path) -> Path:
+        """Where it is kept without a `url`."""
+        return data_dir / FILE
 
     @property
     def shared(self) -> bool:
@@ -114,20 +120,30 @@ def _sqlite(path: Path) -> sa.Engine:
         raise StoreUnavailable(
             f"The database {path} cannot be opened: {error.strerror}", fix="check its permissions"
         ) from error
-    engine = sa.create_engine(
-        sa.URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": _BUSY, "check_same_thread": False, "autocommit": sqlite3.LEGACY_TRANSACTION_CONTROL}
-        if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL")
-        else {"timeout": _BUSY, "check_same_thread": False},
-        pool_size=2,
-        max_overflow=6,
-    )
+    control: Any = {}
+    if hasattr(sqlite3, "LEGACY_TRANSACTION_CONTROL"):
+        control = {"autocommit": sqlite3.LEGACY_TRANSACTION_CONTROL}
 
-    @sa.event.listens_for(engine, "connect")
-    def opened(db: Any, _: Any) -> None:
+    def connected() -> sqlite3.Connection:
+        there = f"{path.absolute().as_uri()}?mode=rw"  # one that has vanished is not begun anew
+        db: sqlite3.Connection = sqlite3.connect(there, uri=True, timeout=_BUSY, check_same_thread=False, **control)
         db.isolation_level = None  # transactions begin where we say so
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
             db.execute(f"PRAGMA {pragma}")
+        return db
+
+    engine = sa.create_engine(
+        "sqlite://", creator=connected, poolclass=sa.QueuePool, pool_size=2, max_overflow=6, pool_timeout=_BUSY
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def opened(_: Any, entry: Any) -> None:
+        entry.info["file"] = _identity(path)
+
+    @sa.event.listens_for(engine, "checkout")
+    def lent(_: Any, entry: Any, __: Any) -> None:
+        if entry.info["file"] != _identity(path):
+            raise sa.exc.DisconnectionError("another file is there now")  # connects anew
 
     @sa.event.listens_for(engine, "begin")
     def begun(connection: sa.Connection) -> None:
@@ -136,9 +152,16 @@ def _sqlite(path: Path) -> sa.Engine:
     return engine
 
 
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file lies there: a database that was restored from a copy is another one of the same name."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _postgres(url: str) -> sa.Engine:
-    if urlsplit(url).scheme not in ("postgresql", "postgres"):
-        raise ConfigError("store.url is no PostgreSQL address", fix="write postgresql://user@host/name, as ${VAR}")
     from agentflow.postgres import connect
 
     return sa.create_engine(
@@ -151,14 +174,15 @@ def _postgres(url: str) -> sa.Engine:
     )
 
 
+def _place(url: str) -> str:
+    from agentflow.postgres import place_of
+
+    return place_of(url)
+
+
 def _transactional(db: Any) -> Any:
     db.autocommit = False
     return db
-
-
-def _place(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'local'}{parts.path}"
 
 
 def _said(error: Exception) -> str:

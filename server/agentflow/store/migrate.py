@@ -8,9 +8,10 @@ may be in use by gateways of another version: there the tables are made where th
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -75,6 +76,51 @@ def downgrade(database: Database, to: str) -> None:
     _run(database, lambda command, config: command.downgrade(config, to))
 
 
+class Lost(NamedTuple):
+    """A table, or one column of a table, that goes with a downgrade, and how many rows it has."""
+
+    table: str
+    column: str
+    rows: int
+
+    def __str__(self) -> str:
+        what = f"{self.table}.{self.column}" if self.column else self.table
+        return f"{what} ({self.rows} {'row' if self.rows == 1 else 'rows'})"
+
+
+def losses(database: Database, to: str) -> list[Lost]:
+    """What a downgrade to revision `to` would take away, found out by trying it in a transaction that is undone."""
+    lost: list[Lost] = []
+
+    def tried(connection: sa.Connection, what: Callable[[], None]) -> None:
+        before = {name: _rows(connection, name) for name in _columns(connection)}
+        columns = _columns(connection)
+        what()
+        left = _columns(connection)
+        for name in sorted(columns):
+            gone = columns[name] - left[name] if name in left else {""}
+            lost.extend(Lost(name, column, before[name]) for column in sorted(gone))
+        raise _Undone
+
+    with suppress(_Undone):
+        _run(database, lambda command, config: command.downgrade(config, to), tried)
+    return lost
+
+
+class _Undone(Exception):
+    """Ends a transaction that is to leave nothing behind."""
+
+
+def _columns(connection: sa.Connection) -> dict[str, set[str]]:
+    looked = sa.inspect(connection)
+    names = [name for name in looked.get_table_names() if name != "alembic_version"]
+    return {name: {column["name"] for column in looked.get_columns(name)} for name in names}
+
+
+def _rows(connection: sa.Connection, table: str) -> int:
+    return int(connection.scalar(sa.select(sa.func.count()).select_from(sa.table(table))) or 0)
+
+
 def differences(database: Database) -> list[str]:
     """What the tables lack of what this AgentFlow expects, or have beyond it, one line each."""
     from alembic.autogenerate import compare_metadata
@@ -83,11 +129,29 @@ def differences(database: Database) -> list[str]:
     from agentflow.store.tables import METADATA
 
     with database.read() as connection:
-        context = MigrationContext.configure(connection, opts={"compare_type": False})
-        return [str(each) for each in compare_metadata(context, METADATA)]
+        # How SQLite writes a default differs from how it is told.
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": database.shared}
+        )
+        return [_told(each) for each in compare_metadata(context, METADATA)]
 
 
-def _run(database: Database, what: Callable[[Any, Any], None]) -> None:
+def _told(change: Any) -> str:
+    """A difference as Alembic's autogenerate has it, in words: what would have to be done to make it as expected."""
+    if isinstance(change, list):  # what of one column is another
+        kind, _, table, column = change[0][:4]
+        return f"{kind.removeprefix('modify_')} of {table}.{column} is another"
+    kind, *what = change
+    verb, _, noun = kind.partition("_")
+    name = f"{what[1]}.{what[2].name}" if noun == "column" else what[0].name
+    return f"{'lacks' if verb == 'add' else 'has beyond'} {noun} {name}"
+
+
+def _run(
+    database: Database,
+    what: Callable[[Any, Any], None],
+    around: Callable[[sa.Connection, Callable[[], None]], None] = lambda _, run: run(),
+) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -97,6 +161,8 @@ def _run(database: Database, what: Callable[[Any, Any], None]) -> None:
     with database.begin() as connection:
         if database.shared:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
-            connection.execute(sa.text("CREATE SCHEMA IF NOT EXISTS agentflow"))
+            connection.execute(sa.text("SET LOCAL statement_timeout = 0"))  # a large table takes its time
+            if connection.scalar(sa.text("SELECT to_regnamespace('agentflow')")) is None:
+                connection.execute(sa.text("CREATE SCHEMA agentflow"))
         config.attributes["connection"] = connection
-        what(command, config)
+        around(connection, lambda: what(command, config))

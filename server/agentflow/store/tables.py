@@ -25,12 +25,14 @@ from sqlalchemy import (
 
 METADATA: Final = MetaData()
 
-# Callers known by a key that `agentflow keys` made. `id` is the public part of the key.
+# Callers known by a key that `agentflow keys` made. `id` is the public part of the key, `seal` vouches for all that
+# decides what the key may do, and `changed` is the number of the row's newest change.
 API_KEYS: Final = Table(
     "api_key",
     METADATA,
     Column("id", String(32), primary_key=True),
     Column("digest", LargeBinary, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
     Column("tenant", Text, nullable=False),
     Column("principal", Text, nullable=False),
     Column("kind", String(16), nullable=False),
@@ -44,7 +46,10 @@ API_KEYS: Final = Table(
     Column("revoked", Double),
     Column("revoked_by", Text, nullable=False, server_default=""),
     Column("replaces", String(32)),
+    Column("changed", Integer, nullable=False),
     Index("api_key_principal", "tenant", "principal"),
+    Index("api_key_replaces", "replaces"),
+    Index("api_key_changed", "changed"),
 )
 
 # One held call each: what it is bound to, who may answer, and how far it has come.
@@ -83,7 +88,7 @@ APPROVAL_VOTES: Final = Table(
     Column("comment", Text, nullable=False, server_default=""),
 )
 
-# What a principal presents to an upstream in its own name.
+# What a principal presents to an upstream in its own name. Whoever refreshes one is its `holder` until `held`.
 CREDENTIALS: Final = Table(
     "credential",
     METADATA,
@@ -94,6 +99,10 @@ CREDENTIALS: Final = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("updated", Double, nullable=False),
     Column("expires", Double),
+    Column("version", String(32), nullable=False),
+    Column("used", Double),
+    Column("holder", String(32), nullable=False, server_default=""),
+    Column("held", Double),
 )
 
 # Authorizations that a person has begun and not finished; `state` is a digest of OAuth's.
@@ -145,16 +154,32 @@ POLICY_CHOICES: Final = Table(
     Column("revision", String(128), nullable=False),
     Column("time", Double, nullable=False),
     Column("chosen_by", Text, nullable=False),
+    Column("back_to", Integer),
 )
 
-# People at the page; `id` is a digest of the cookie.
+# People at the page; `id` is a digest of the cookie, and `sealed` what they signed in with, under a key that only the
+# cookie gives.
 WEB_SESSIONS: Final = Table(
     "web_session",
     METADATA,
     Column("id", LargeBinary, primary_key=True),
-    Column("principal", JSON, nullable=False),
-    Column("csrf", LargeBinary, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
     Column("created", Double, nullable=False),
     Column("used", Double, nullable=False),
     Column("expires", Double, nullable=False),
+    Index("web_session_principal", "tenant", "principal"),
+)
+
+# Servers that were added while gateways ran (`sealed` is the entry), and those that were switched off, whoever added
+# them.
+SERVERS: Final = Table(
+    "server",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("sealed", LargeBinary),
+    Column("enabled", Boolean, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("updated_by", Text, nullable=False),
 )

@@ -8,23 +8,23 @@ administrator decides or the definition changes, even when the other server has 
 Trust counts where names and texts are concerned: a trusted server's are flagged, never held. A change is held,
 whoever made it, and so is what reads as an attack. What an administrator approved is held for nothing but a change.
 
-It refuses to trust what it cannot write down: while the file cannot be used, new definitions are held.
+It refuses to trust what it cannot write down: while the database of pins cannot be used, new definitions are held.
 """
 
 from __future__ import annotations
 
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 from agentflow.config_guard import PinsConfig
+from agentflow.errors import StoreUnavailable
 from agentflow.guard.pins import canonical, faults, names
 from agentflow.guard.pins.diff import Summary, summary
 from agentflow.guard.pins.offers import POISONED, Event, Findings, Offer, Ref, Review, Seen, What
 from agentflow.guard.pins.ruling import Ruling, rule
-from agentflow.guard.pins.store import MOST_ROWS, Key, Pin, Pins, Reason, Row, Store
+from agentflow.guard.pins.store import MOST_ROWS, Key, Pin, Pins, PinStore, Reason, Row
 
 _DAY: Final = 86_400.0  # seconds
 _TOLD: Final = 50  # events of one server that are told one by one
@@ -35,7 +35,7 @@ _UNKNOWN: Final = Pin()
 class Reviewer:
     """Reviews offers against a store. Not to be used from two threads at once."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: PinStore) -> None:
         self._store = store
         self._seen: dict[str, tuple[object, list[Seen]]] = {}
         self._texts = faults.Texts(store.shown)
@@ -45,7 +45,7 @@ class Reviewer:
     def review(self, offers: Sequence[Offer], config: PinsConfig) -> Review:
         """Compare everything offered with what is pinned, write down what is new, and say what is held.
 
-        Blocks: some 10 µs for each definition of a listing that was not seen before, and the file.
+        Blocks: some 10 µs for each definition of a listing that was not seen before, and the database.
         """
         try:
             return Review() if config.mode == "off" else self._reviewed(offers, config)
@@ -59,7 +59,7 @@ class Reviewer:
         pinned = [offer for offer in offers if offer.pinned and (offer.items or offer.server in self._pins)]
         try:
             self._refreshed(pinned)
-        except sqlite3.Error as error:
+        except StoreUnavailable as error:
             return self._unrecorded(offers, pinned, seen, config, error)
         events: list[Event] = []
         while True:
@@ -73,7 +73,7 @@ class Reviewer:
                         self._refreshed(pinned)
                     else:
                         events = self._written(changed)
-            except sqlite3.Error as error:
+            except StoreUnavailable as error:
                 return self._unrecorded(offers, pinned, seen, config, error)
             if not stale:
                 for offer, each in changed:
@@ -179,10 +179,10 @@ class Reviewer:
         pinned: Sequence[Offer],
         seen: dict[str, list[Seen]],
         config: PinsConfig,
-        error: sqlite3.Error,
+        error: StoreUnavailable,
     ) -> Review:
         """Only what was pinned before is in force."""
-        reason = Reason("unrecorded", f"it could not be written down ({error})")
+        reason = Reason("unrecorded", f"it could not be written down ({error.message})")
         held = {}
         for offer, ruled in self._ruled(offers, pinned, seen, config):
             known = self._pins.get(offer.server, {}) if self._at.get(offer.server) == offer.source else {}

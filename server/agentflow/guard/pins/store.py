@@ -1,56 +1,60 @@
-"""The pins on disk: one SQLite file in `data_dir`, shared by running gateways and `agentflow pins`.
+"""What is remembered of the servers' definitions, and what every database of it has in common.
+
+`sqlite_store.py` keeps them in one file in `data_dir`, shared by the gateways of one machine and `agentflow pins`;
+`postgres_store.py` in PostgreSQL, shared by gateways on several. `open_pins` opens the one that is configured.
 
 It promises that what is written is on disk before the call returns, whole or not at all; that several processes may
-read and write the same file; and that the file (mode 0600) holds no clear personal data: values are replaced by a
-keyed pseudonym, equal ones by equal ones, so that a changed address still shows as a change.
-
-It refuses to open a damaged file (`ConfigError`, file untouched).
+read and write at once; and that no clear personal data is kept: values are replaced by a keyed pseudonym, equal ones
+by equal ones, so that a changed address still shows as a change. A database that cannot be used is a
+`StoreUnavailable`; one that is damaged or of a newer AgentFlow is not opened (`ConfigError`) and left as it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
-import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol
 
-from agentflow.errors import ConfigError
+from agentflow.config_guard import PinsConfig
 from agentflow.guard.pins.canonical import Kind, parsed
-from agentflow.paths import private_dir
 
-FILE: Final = "pins.db"
 # Rows of one server. A server that invents names without end fills no disk; what is beyond is held.
 MOST_ROWS: Final = 50_000
-_LONGEST: Final = 65_536  # bytes of a definition that are kept to show what changed
-_BUSY_MS: Final = 3000
+VERSION: Final = 1
+_LONGEST: Final = 65_536  # characters of a definition that are kept to show what changed
+_LONGEST_NAME: Final = 512  # characters of a name; PostgreSQL finds no row by more than some 2700 bytes
 _DAY: Final = 86_400.0
 _ORDINARY: Final = re.compile(r"(?!.*\d{4})[A-Za-z][A-Za-z0-9_.\-]{0,63}")
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS sources (
-    server TEXT NOT NULL, source TEXT NOT NULL, label TEXT NOT NULL, seen REAL NOT NULL,
-    PRIMARY KEY (server, source)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS pins (
-    server TEXT NOT NULL, source TEXT NOT NULL, kind TEXT NOT NULL, name TEXT NOT NULL,
-    pinned BLOB NOT NULL, body BLOB NOT NULL, how TEXT NOT NULL, since REAL NOT NULL,
-    held BLOB NOT NULL, held_since REAL NOT NULL, reasons TEXT NOT NULL, flags TEXT NOT NULL, rejected BLOB NOT NULL,
-    definition TEXT NOT NULL, proposed TEXT NOT NULL, label TEXT NOT NULL,
-    PRIMARY KEY (server, source, kind, name));
-"""
+_KEY: Final = ("server", "source", "kind", "name")
 _COLUMNS: Final = (
-    "server, source, kind, name, pinned, body, how, since, held, held_since, reasons, flags, rejected, definition, "
-    "proposed, label"
-)
+    *_KEY, "pinned", "body", "how", "since", "held", "held_since", "reasons", "flags", "rejected", "definition",
+    "proposed", "label",
+)  # fmt: skip
+_ALL: Final = ", ".join(_COLUMNS)
 _BRIEF: Final = "kind, name, pinned, body, how, since, held, held_since, reasons, flags, rejected"
+_SELECT: Final = f"SELECT {_ALL} FROM pins"  # noqa: S608 - constants, as below
+_LOAD: Final = f"SELECT {_BRIEF} FROM pins WHERE server = ? AND source = ?"  # noqa: S608
+_WRITE: Final = (
+    f"INSERT INTO pins ({_ALL}) VALUES ({', '.join('?' * len(_COLUMNS))}) "  # noqa: S608
+    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _COLUMNS if name not in _KEY)}"
+)
+_BRING: Final = (
+    f"INSERT INTO pins ({_ALL}) SELECT server, ?, {', '.join(_COLUMNS[2:-1])}, ? FROM pins "  # noqa: S608
+    "WHERE server = ? AND source = ? AND length(pinned) > 0 ON CONFLICT DO NOTHING"
+)
+_ARRIVE: Final = (
+    "INSERT INTO sources (server, source, label, seen) VALUES (?, ?, ?, ?) "
+    "ON CONFLICT (server, source) DO UPDATE SET label = excluded.label, seen = excluded.seen"
+)
 
 
 class Located(Protocol):
@@ -128,124 +132,83 @@ class Row:
 Pins = dict[Key, Pin]
 
 
-class Store:
-    """An open file. Thread-safe.
+class PinStore(ABC):
+    """An open database of pins. Thread-safe. Every method may raise `StoreUnavailable`.
 
     Args:
-        path: made (mode 0600) when absent.
         sensitive: gives what finds that which must not be written clear; None where nothing is added.
 
-    Raises:
-        ConfigError: it cannot be opened, or is damaged.
+    Attributes:
+        blocking: whether a call may wait for a network: then none is made on the event loop.
     """
 
-    def __init__(self, path: Path, sensitive: Callable[[], Sensitive] | None = None) -> None:
+    blocking: bool
+
+    def __init__(self, sensitive: Callable[[], Sensitive] | None) -> None:
         self._sensitive = sensitive
         self._lock = threading.RLock()
         self._version = -1
-        try:
-            private_dir(path.parent)
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            if path.stat().st_mode & 0o077:
-                path.chmod(0o600)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_MS / 1000)
-            self._key = self._prepared()
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(
-                f"The pinned definitions in {path} cannot be read: {error}",
-                fix="check its permissions and disk; if it is damaged, move it away: every server is then seen anew",
-            ) from error
+        self._key = b""
 
-    def _prepared(self) -> bytes:
-        self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("INSERT OR IGNORE INTO meta VALUES ('key', ?)", (secrets.token_bytes(32),))
-        return bytes(self._db.execute("SELECT value FROM meta WHERE name = 'key'").fetchone()[0])
+    @abstractmethod
+    def transaction(self) -> AbstractContextManager[None]:
+        """Several writes as one. What was read before it may be stale: ask `changed` inside."""
 
+    @abstractmethod
+    def changed(self) -> bool:
+        """Whether somebody else has written since `load` looked last.
+
+        False while this one is busy with the database itself, or cannot reach it.
+        """
+
+    @abstractmethod
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
+        """Let go of the database. Idempotent."""
+
+    @abstractmethod
+    def _rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Any]:
+        """Run a statement in the dialect that both databases share; `?` stands for a parameter."""
+
+    @abstractmethod
+    def _many(self, sql: str, parameters: Iterable[Sequence[Any]]) -> None: ...
+
+    @abstractmethod
+    def _now(self) -> int:
+        """A number that is another one once somebody else has written."""
 
     # -- reading
 
-    def changed(self) -> bool:
-        """Whether another process or connection has written since `load` looked last; some 5 µs.
-
-        False while this one is busy with the file itself.
-        """
-        if not self._lock.acquire(blocking=False):
-            return False
-        try:
-            return self._now() != self._version
-        except sqlite3.Error:
-            return False
-        finally:
-            self._lock.release()
-
     def load(self, sources: Iterable[tuple[str, str]]) -> dict[str, Pins]:
-        """The pins of servers, each given by its name and where it is reached now.
-
-        Raises:
-            sqlite3.Error: the file cannot be read.
-        """
-        query = f"SELECT {_BRIEF} FROM pins WHERE server = ? AND source = ?"  # noqa: S608 - constants
+        """The pins of servers, each given by its name and where it is reached now."""
         with self._lock:
             self._version = self._now()
-            return {each[0]: dict(_brief(row) for row in self._db.execute(query, each)) for each in sources}
+            return {each[0]: dict(_brief(row) for row in self._rows(_LOAD, each)) for each in sources}
 
     def rows(self, server: str | None = None) -> list[Row]:
-        """Everything that is kept, of one server or all, in order of names.
-
-        Raises:
-            sqlite3.Error: the file cannot be read.
-        """
-        where = "" if server is None else " WHERE server = ?"
-        query = f"SELECT {_COLUMNS} FROM pins{where} ORDER BY server, kind, name, source"  # noqa: S608 - constants
+        """Everything that is kept, of one server or all, in order of names."""
+        order = " ORDER BY server, kind, name, source"
         with self._lock:
-            return [_row(row) for row in self._db.execute(query, () if server is None else (server,))]
+            if server is None:
+                return [_row(row) for row in self._rows(_SELECT + order)]
+            return [_row(row) for row in self._rows(f"{_SELECT} WHERE server = ?{order}", (server,))]
 
     def row(self, server: str, source: str, key: Key) -> Row | None:
         """Everything that is kept of one thing."""
-        query = f"SELECT {_COLUMNS} FROM pins WHERE server = ? AND source = ? AND kind = ? AND name = ?"  # noqa: S608
+        query = f"{_SELECT} WHERE server = ? AND source = ? AND kind = ? AND name = ?"
         with self._lock:
-            found = self._db.execute(query, (server, source, *key)).fetchone()
-        return None if found is None else _row(found)
-
-    def _now(self) -> int:
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+            found = self._rows(query, (server, source, *key))
+        return _row(found[0]) if found else None
 
     # -- writing
-
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Several writes as one. What was read before it may be stale: ask `changed` inside.
-
-        Raises:
-            sqlite3.Error: nothing was written.
-        """
-        with self._lock:
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
     def arrive(self, servers: Iterable[tuple[str, str, str]]) -> None:
         """Note where servers are reached, each as name, source and label. Its pins come along from where it was
         reached before, if anywhere.
-
-        Raises:
-            sqlite3.Error: nothing was written.
         """
         servers, now = list(servers), time.time()
         query = "SELECT source, label, seen FROM sources WHERE server = ? ORDER BY seen DESC"
         with self._lock:
-            known = {server: self._db.execute(query, (server,)).fetchall() for server, _, _ in servers}
+            known = {server: self._rows(query, (server,)) for server, _, _ in servers}
         late = [
             each
             for each in servers
@@ -257,35 +220,19 @@ class Store:
             for server, source, label in late:
                 former = next((each for each in known[server] if each[0] != source), None)
                 if former is not None and all(each[0] != source for each in known[server]):
-                    self._bring(server, source, former[0], former[1])
-                self._db.execute("INSERT OR REPLACE INTO sources VALUES (?, ?, ?, ?)", (server, source, label, now))
-
-    def _bring(self, server: str, source: str, former: str, label: str) -> None:
-        """Copy what is pinned; what was held there is looked at anew."""
-        copied = _COLUMNS.replace("source", "?", 1).removesuffix("label") + "?"
-        self._db.execute(
-            f"INSERT OR IGNORE INTO pins ({_COLUMNS}) SELECT {copied} FROM pins "  # noqa: S608 - constants
-            "WHERE server = ? AND source = ? AND length(pinned)",
-            (source, label, server, former),
-        )
+                    # What is pinned is copied; what was held there is looked at anew.
+                    self._many(_BRING, [(source, former[1], server, former[0])])
+                self._many(_ARRIVE, [(server, source, label, now)])
 
     def write(self, rows: Iterable[Row]) -> None:
-        """Insert or replace rows, inside `transaction`.
-
-        Raises:
-            sqlite3.Error: it failed.
-        """
-        marks = ", ".join("?" * len(_COLUMNS.split(",")))
-        self._db.executemany(
-            f"INSERT OR REPLACE INTO pins ({_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
-            (_columns(row) for row in rows),
-        )
+        """Insert or replace rows, inside `transaction`."""
+        self._many(_WRITE, [_columns(row) for row in rows])
 
     def forget(self, rows: Iterable[Row]) -> None:
         """Remove rows, inside `transaction`: what they were about is seen anew."""
-        self._db.executemany(
+        self._many(
             "DELETE FROM pins WHERE server = ? AND source = ? AND kind = ? AND name = ?",
-            ((row.server, row.source, *row.key) for row in rows),
+            [(row.server, row.source, *row.key) for row in rows],
         )
 
     # -- what is not written clear
@@ -304,8 +251,8 @@ class Store:
         return "".join([*parts, text[at:]])
 
     def name(self, name: str) -> str:
-        """The name of a tool or the URI of a resource, as `Key` has it."""
-        return name if _ORDINARY.fullmatch(name) else self.shown(name)
+        """The name of a tool or the URI of a resource, as `Key` has it: a very long one cut, with its digest."""
+        return name if _ORDINARY.fullmatch(name) else _bounded(self.shown(name))
 
     def kept(self, data: bytes) -> str:
         """A canonical form as it is kept."""
@@ -316,7 +263,44 @@ class Store:
                 text.encode()
             except (RecursionError, UnicodeEncodeError):  # too deep, or no text
                 text = self.shown(data.decode("utf-8", "replace"))
-        return text if len(text) <= _LONGEST else text[:_LONGEST]
+        return _storable(text if len(text) <= _LONGEST else text[:_LONGEST])
+
+
+def open_pins(
+    data_dir: Path,
+    config: PinsConfig,
+    sensitive: Callable[[], Sensitive] | None = None,
+    key: Callable[[], bytes] | None = None,
+) -> PinStore:
+    """Open what `guard.pins.url` names, or `pins.db` in the data directory.
+
+    Args:
+        sensitive: gives what finds that which must not be written clear; None where nothing is added.
+        key: gives 32 bytes for pseudonyms that gateways on several machines are to share; not asked for a file, which
+            holds its own.
+
+    Raises:
+        ConfigError: it cannot be opened, is damaged, or of a newer AgentFlow; psycopg is needed and missing.
+    """
+    if config.url is None:
+        from agentflow.guard.pins.sqlite_store import FILE, SqlitePins
+
+        return SqlitePins(data_dir / FILE, sensitive)
+    from agentflow.guard.pins.postgres_store import PostgresPins  # needs psycopg
+
+    return PostgresPins(config.url.get_secret_value(), sensitive, key)
+
+
+def _bounded(name: str) -> str:
+    if len(name) > _LONGEST_NAME:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+        name = f"{name[: _LONGEST_NAME - len(digest) - 1]}…{digest}"
+    return _storable(name)
+
+
+def _storable(text: str) -> str:
+    """The text without what a database does not take: NUL, and halves of characters."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def _replaced(value: object, shown: Callable[[str], str]) -> object:

@@ -109,6 +109,7 @@ FORMATS: Final[tuple[Format, ...]] = (
     _key("1Password secret", "A3-", rf"{_U}{{6}}-(?:{_U}{{11}}|{_U}{{6}}-{_U}{{5}})-{_U}{{5}}-{_U}{{5}}-{_U}{{5}}"),
     _key("1Password service account", "ops_eyJ", rf"{_B}{{100,}}={{0,3}}"),
     _key("age", "AGE-SECRET-KEY-1", r"[A-Za-z0-9]{58}", type="PRIVATE_KEY"),
+    _key("AgentFlow", "af_[a-z0-9]{12}_", f"{_A}{{49}}"),
     # Models
     _key("OpenAI, Anthropic, OpenRouter and others", "sk-", f"{_W}{{20,}}", drawn=True),
     _key("Hugging Face", "hf_|api_org_", f"{_A}{{30,}}"),

@@ -17,7 +17,7 @@ strategy cannot do its work on a value (too short to encrypt, no stand-in left) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from hmac import digest
 from typing import Final, NamedTuple
@@ -63,6 +63,12 @@ class Strategies:
         self.only_tokens = used == {"token"}
         self.stand_ins = bool(used & STAND_INS)
         self.passes = "pass" in used
+
+    def masking(self, types: Collection[str]) -> Strategies:
+        """The same with these types masked, `*` for all."""
+        if "*" in types:
+            return Strategies({"*": "mask"})
+        return Strategies({"*": self._default, **self._by_type, **dict.fromkeys(types, "mask")})
 
     def of(self, kind: str) -> Strategy:
         """The strategy of a type."""

@@ -12,22 +12,21 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from agentflow.errors import ConfigError, VaultUnavailable
 from agentflow.guard.vault.store import SqlStore
-from agentflow.postgres import Connection, Error, connect, said
+from agentflow.postgres import Connection, Error, connect, ensure, place_of, said
 
-_SCHEMA: Final = (
-    "CREATE SCHEMA IF NOT EXISTS agentflow_vault",
-    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL)",
-    "CREATE TABLE IF NOT EXISTS keys (tenant TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, "
+SCHEMA: Final = "agentflow_vault"
+TABLES: Final = {
+    "meta": "CREATE TABLE meta (name TEXT PRIMARY KEY, value BYTEA NOT NULL)",
+    "keys": "CREATE TABLE keys (tenant TEXT NOT NULL, kind TEXT NOT NULL, number INTEGER NOT NULL, "
     "master TEXT NOT NULL, wrapped BYTEA NOT NULL, PRIMARY KEY (tenant, kind, number))",
-    'CREATE TABLE IF NOT EXISTS tokens (tenant TEXT COLLATE "C" NOT NULL, scope TEXT COLLATE "C" NOT NULL, '
+    "tokens": 'CREATE TABLE tokens (tenant TEXT COLLATE "C" NOT NULL, scope TEXT COLLATE "C" NOT NULL, '
     'token TEXT COLLATE "C" NOT NULL, key INTEGER NOT NULL, sealed BYTEA NOT NULL, expires DOUBLE PRECISION NOT NULL, '
     "PRIMARY KEY (tenant, scope, token))",
-    "CREATE INDEX IF NOT EXISTS tokens_expires ON tokens (expires)",
-)
+    "tokens_expires": "CREATE INDEX tokens_expires ON tokens (expires)",
+}
 
 
 class PostgresStore(SqlStore):
@@ -41,8 +40,7 @@ class PostgresStore(SqlStore):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        parts = urlsplit(url)
-        self.place = f"{parts.hostname or 'local'}{parts.path}"
+        self.place = place_of(url)
         self._db: Connection[Any] | None = None
         try:
             self._connection()
@@ -53,13 +51,15 @@ class PostgresStore(SqlStore):
             ) from error
 
     def version(self) -> int:
-        if self.rows("SELECT to_regclass(?)", ("agentflow_vault.meta",))[0][0] is None:
+        if self.rows("SELECT to_regclass(?)", (f"{SCHEMA}.meta",))[0][0] is None:
             return 0
         return int(self.meta("version") or b"0")
 
     def prepare(self) -> None:
-        for statement in _SCHEMA:
-            self.changed(statement)
+        try:
+            ensure(self._connection(), SCHEMA, TABLES)
+        except Error as error:
+            raise self._unavailable(error) from error
 
     @contextmanager
     def transaction(self, tenant: str) -> Iterator[None]:
@@ -110,7 +110,7 @@ class PostgresStore(SqlStore):
 
     def _connection(self) -> Connection[Any]:
         if self._db is None or self._db.broken:
-            self._db = connect(self._url, "agentflow_vault")
+            self._db = connect(self._url, SCHEMA)
         return self._db
 
     def _unavailable(self, error: Exception) -> VaultUnavailable:

@@ -16,6 +16,7 @@ def upgrade() -> None:
         "api_key",
         sa.Column("id", sa.String(32), primary_key=True),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
         sa.Column("tenant", sa.Text(), nullable=False),
         sa.Column("principal", sa.Text(), nullable=False),
         sa.Column("kind", sa.String(16), nullable=False),
@@ -29,8 +30,11 @@ def upgrade() -> None:
         sa.Column("revoked", sa.Double()),
         sa.Column("revoked_by", sa.Text(), nullable=False, server_default=""),
         sa.Column("replaces", sa.String(32)),
+        sa.Column("changed", sa.Integer(), nullable=False),
     )
     op.create_index("api_key_principal", "api_key", ["tenant", "principal"])
+    op.create_index("api_key_replaces", "api_key", ["replaces"])
+    op.create_index("api_key_changed", "api_key", ["changed"])
 
 
 def downgrade() -> None:

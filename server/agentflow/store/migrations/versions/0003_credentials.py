@@ -21,6 +21,10 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("updated", sa.Double(), nullable=False),
         sa.Column("expires", sa.Double()),
+        sa.Column("version", sa.String(32), nullable=False),
+        sa.Column("used", sa.Double()),
+        sa.Column("holder", sa.String(32), nullable=False, server_default=""),
+        sa.Column("held", sa.Double()),
     )
     op.create_table(
         "authorization",

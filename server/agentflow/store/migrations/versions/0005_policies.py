@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.String(128), nullable=False),
         sa.Column("time", sa.Double(), nullable=False),
         sa.Column("chosen_by", sa.Text(), nullable=False),
+        sa.Column("back_to", sa.Integer()),
     )
 
 

@@ -15,12 +15,14 @@ def upgrade() -> None:
     op.create_table(
         "web_session",
         sa.Column("id", sa.LargeBinary(), primary_key=True),
-        sa.Column("principal", sa.JSON(), nullable=False),
-        sa.Column("csrf", sa.LargeBinary(), nullable=False),
+        sa.Column("tenant", sa.Text(), nullable=False),
+        sa.Column("principal", sa.Text(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created", sa.Double(), nullable=False),
         sa.Column("used", sa.Double(), nullable=False),
         sa.Column("expires", sa.Double(), nullable=False),
     )
+    op.create_index("web_session_principal", "web_session", ["tenant", "principal"])
 
 
 def downgrade() -> None:
