@@ -9,6 +9,7 @@ from agentflow.errors import ConfigError
 from agentflow.gateway.upstreams.connection import Connector
 from agentflow.gateway.upstreams.managed import ManagedUpstream
 from agentflow.gateway.upstreams.port import Changed, Unsolicited
+from agentflow.identity.downstream import Source
 
 JSON = dict[str, Any]
 
@@ -20,8 +21,12 @@ def build(
     *,
     on_change: Changed,
     on_unsolicited: Unsolicited,
+    source: Source | None = None,
 ) -> ManagedUpstream:
     """Return the upstream, not yet started.
+
+    Args:
+        source: the credentials of an entry with `auth`.
 
     Raises:
         ConfigError: the entry cannot be used.
@@ -36,15 +41,15 @@ def build(
         case "stdio":
             from agentflow.gateway.upstreams.stdio import StdioConnector
 
-            connector = StdioConnector(name, config, limits)
+            connector = StdioConnector(name, config, limits, source)
         case "http":
             from agentflow.gateway.upstreams.streamable import StreamableConnector
 
-            connector = StreamableConnector(config, limits, name=name, schema_of=schema_of)
+            connector = StreamableConnector(config, limits, name=name, schema_of=schema_of, source=source)
         case "sse":
             from agentflow.gateway.upstreams.legacy_sse import SseConnector
 
-            connector = SseConnector(config, limits, name=name)
+            connector = SseConnector(config, limits, name=name, source=source)
         case "tools":
             from agentflow.gateway.upstreams.local import ToolsConnector
 
@@ -53,10 +58,17 @@ def build(
         case "openapi":
             from agentflow.gateway.upstreams.local import OpenApiConnector
 
-            connector = OpenApiConnector(name, config, limits)
+            connector = OpenApiConnector(name, config, limits, source)
         case _:
             raise ConfigError(f"server {name!r} has no type")
     upstream = ManagedUpstream(
-        name, config, limits, connector, on_change=on_change, on_unsolicited=on_unsolicited, problems=problems
+        name,
+        config,
+        limits,
+        connector,
+        on_change=on_change,
+        on_unsolicited=on_unsolicited,
+        problems=problems,
+        source=source,
     )
     return upstream

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
 from collections import deque
 from collections.abc import Mapping
@@ -20,7 +21,9 @@ from functools import lru_cache
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from agentflow.errors import ConfigError, UpstreamUnavailable
+from agentflow.gateway.upstreams import reach
 from agentflow.gateway.upstreams.http1_wire import Disconnected, Wire
+from agentflow.identity.downstream import Headers, Presented
 
 # Common servers (uvicorn, Node) drop a connection after 5 idle seconds; reusing one later risks writing a
 # request into a socket that is just being closed.
@@ -173,6 +176,9 @@ class HttpClient:
         max_header: bytes of headers accepted in an answer.
         connect_timeout: seconds for DNS, TCP and TLS together.
         tls: context for https; default one that verifies against the system's trust store.
+        public: connect to addresses of the open Internet only (see `reach`).
+        presented: whose requests these are: gives the headers that say so, with each. The URL's own userinfo is the
+            gateway's, and then left out.
 
     Raises:
         ConfigError: the URL or a header cannot be used.
@@ -187,15 +193,18 @@ class HttpClient:
         max_header: int = 64 * 1024,
         connect_timeout: float = 10.0,
         tls: ssl.SSLContext | None = None,
+        public: bool = False,
+        presented: Presented | None = None,
     ) -> None:
         self.endpoint = Endpoint.parse(url)
+        self._public = public
         self.label = label or self.endpoint.origin
         self._max_header = max_header
         self._connect_timeout = connect_timeout
         self._tls = (tls or default_tls()) if self.endpoint.secure else None
         given = dict(headers or {})
         names = {name.lower() for name in given}
-        if self.endpoint.authorization and "authorization" not in names:
+        if self.endpoint.authorization and "authorization" not in names and presented is None:
             given["Authorization"] = self.endpoint.authorization
         host = "" if "host" in names else f"Host: {self.endpoint.authority}\r\n"
         self._common = host.encode("ascii") + header_lines(given)
@@ -205,6 +214,13 @@ class HttpClient:
         self._tasks: set[asyncio.Task[None]] = set()
         self._reaper: asyncio.TimerHandle | None = None
         self._closed = False
+        self._presented = presented
+        self._shown: tuple[Headers | None, bytes] = None, b""
+
+    @property
+    def idle(self) -> bool:
+        """Whether it has no connection, so that nothing is lost without it."""
+        return not self._all
 
     async def send(
         self, method: bytes, lines: bytes, body: bytes = b"", *, target: bytes | None = None, safe: bool = False
@@ -218,7 +234,30 @@ class HttpClient:
         Raises:
             UpstreamUnavailable: no connection; nothing was sent.
             UpstreamProtocolError: the answer is not HTTP, too large, or broke off.
+            CredentialRequired: the upstream wants a credential that the principal does not have (nothing was
+                processed: RFC 9110, section 15.5.2).
         """
+        if self._presented is None:
+            return await self._send(method, lines, body, target, safe)
+        headers = await self._presented.headers()
+        response = await self._send(method, self._carried(headers) + lines, body, target, safe)
+        if response.status == 401:
+            response.release(linger=True)
+            headers = await self._presented.again(headers, _challenge(response))
+            response = await self._send(method, self._carried(headers) + lines, body, target, safe)
+        if response.status in (401, 403):
+            error = self._presented.rejected(response.status, _challenge(response))
+            if error is not None:
+                response.release(linger=True)
+                raise error
+        return response
+
+    def _carried(self, headers: Headers) -> bytes:
+        if headers is not self._shown[0]:
+            self._shown = headers, header_lines(headers)
+        return self._shown[1]
+
+    async def _send(self, method: bytes, lines: bytes, body: bytes, target: bytes | None, safe: bool) -> Response:
         data = b"%b %b HTTP/1.1\r\n%b%b" % (method, target or self._target, self._common, lines)
         if body or method == b"POST":
             data += b"Content-Length: %d\r\n\r\n%b" % (len(body), body)
@@ -256,13 +295,10 @@ class HttpClient:
         end = self.endpoint
         try:
             async with asyncio.timeout(self._connect_timeout):
-                _, wire = await asyncio.get_running_loop().create_connection(
-                    lambda: Wire(self.label, self._max_header),
-                    end.host,
-                    end.port,
-                    ssl=self._tls,
-                    server_hostname=end.host if end.secure else None,
-                )
+                if not self._public:
+                    wire = await self._open(end.host)
+                else:
+                    wire = await self._open_first(await reach.resolved(end.host, end.port, self.label))
         except TimeoutError:
             message = f"{self.label} did not accept a connection within {self._connect_timeout:g} s"
             raise UpstreamUnavailable(message, fix="check `url` and that the server runs", sent=False) from None
@@ -279,6 +315,24 @@ class HttpClient:
             raise UpstreamUnavailable(message, fix="check `url` and that the server runs", sent=False) from None
         self._all.add(wire)
         return wire
+
+    async def _open(self, host: str) -> Wire:
+        end = self.endpoint
+        _, wire = await asyncio.get_running_loop().create_connection(
+            lambda: Wire(self.label, self._max_header),
+            host,
+            end.port,
+            ssl=self._tls,
+            server_hostname=end.host if end.secure else None,
+        )
+        return wire
+
+    async def _open_first(self, addresses: list[str]) -> Wire:
+        """Connect to the first address that takes it."""
+        for address in addresses[:-1]:
+            with contextlib.suppress(OSError):
+                return await self._open(address)
+        return await self._open(addresses[-1])
 
     def recycle(self, wire: Wire, linger: bool) -> None:
         """Pool a connection whose answer is complete, close any other."""
@@ -334,6 +388,10 @@ class HttpClient:
         for wire in tuple(self._all):
             self._discard(wire)
         await asyncio.sleep(0)  # let the transports report their end
+
+
+def _challenge(response: Response) -> str:
+    return response.headers.get(b"www-authenticate", b"").decode("latin-1")[:4096]
 
 
 def _keep_alive(header: bytes | None) -> float:

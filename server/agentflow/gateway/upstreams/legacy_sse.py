@@ -28,10 +28,11 @@ from agentflow.gateway.upstreams.handshake import negotiate
 from agentflow.gateway.upstreams.http1 import Endpoint, HttpClient, Response
 from agentflow.gateway.upstreams.jsonrpc import decode, encode, refusal, wrong_type
 from agentflow.gateway.upstreams.peer import Peer
+from agentflow.gateway.upstreams.personal import HttpClients
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
 from agentflow.gateway.upstreams.sse_stream import SseParser
-from agentflow.gateway.upstreams.streamable import open_client
 from agentflow.gateway.upstreams.streamable_legacy import GET_LINES, POST_LINES, SSE
+from agentflow.identity.downstream import Source
 
 JSON = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -150,15 +151,22 @@ class SseConnector:
     Args:
         name: the server's name, for messages.
         tls: replaces the default verifying context.
+        source: the credentials of an entry with `auth`.
 
     Raises:
         ConfigError: `url` or a header cannot be used.
     """
 
     def __init__(
-        self, config: ServerConfig, limits: LimitsConfig, *, name: str = "", tls: ssl.SSLContext | None = None
+        self,
+        config: ServerConfig,
+        limits: LimitsConfig,
+        *,
+        name: str = "",
+        tls: ssl.SSLContext | None = None,
+        source: Source | None = None,
     ) -> None:
-        self._http = open_client(config, limits, name, tls)
+        self._http = HttpClients(config, limits, name, tls, source)
         self._url = config.url or ""
         self._max_result = limits.max_result
         self._timeout = config.timeout
@@ -167,8 +175,9 @@ class SseConnector:
         """As `connection.Connector.connect`."""
         if era == "modern":
             raise Unsupported("the HTTP+SSE transport has no stateless era")
-        label = self._http.label
-        wire = SseWire(self._http, self._url, self._max_result)
+        http = self._http.of(identity.principal)
+        label = http.label
+        wire = SseWire(http, self._url, self._max_result)
         peer = Peer(label, identity, on_notification, stateful=True)
         peer.wire = wire
         try:

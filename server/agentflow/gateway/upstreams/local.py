@@ -37,6 +37,8 @@ from agentflow.gateway.upstreams.connection import OnNotification
 from agentflow.gateway.upstreams.handshake import negotiate
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
+from agentflow.identity.downstream import Source
+from agentflow.identity.subject import acting_for
 
 if TYPE_CHECKING:
     from fastmcp import FastMCP
@@ -119,12 +121,17 @@ class ToolsConnector(InProcess):
 
 
 class OpenApiConnector(InProcess):
-    """An HTTP API (`type: openapi`): one tool per operation. `headers` and `credentials` go with each request."""
+    """An HTTP API (`type: openapi`): one tool per operation. `headers` and `credentials` go with each request.
+
+    Args:
+        source: the credentials of an entry with `auth`, in place of `credentials`.
+    """
 
     isolated = True
 
-    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig) -> None:
+    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig, source: Source | None = None) -> None:
         super().__init__(name, config, limits)
+        self._source = source
         self._api: _Closable | None = None
 
     async def close(self) -> None:
@@ -138,7 +145,7 @@ class OpenApiConnector(InProcess):
         from agentflow.gateway.upstreams import openapi
 
         document, origin = await openapi.fetch(self._name, self._config, self._limits)
-        client = openapi.api_client(self._name, self._config, self._limits, document, origin)
+        client = openapi.api_client(self._name, self._config, self._limits, document, origin, self._source)
         try:
             provider = await asyncio.to_thread(self._provider, document, client)
         except AgentFlowError:
@@ -232,7 +239,7 @@ class MemoryWire:
     async def send(self, message: JSON) -> None:
         if self._isolated:
             loop = asyncio.get_running_loop()
-            await loop.create_task(self._put(message), context=contextvars.Context())
+            await loop.create_task(self._put(message), context=acting_for(self._peer.identity.principal))
         else:
             await self._put(message)
 

@@ -30,6 +30,7 @@ from agentflow.gateway.upstreams import offer
 from agentflow.gateway.upstreams.breaker import FIRST_DELAY, Backoff, Breaker
 from agentflow.gateway.upstreams.connection import Connection, Connector
 from agentflow.gateway.upstreams.eras import Eras
+from agentflow.gateway.upstreams.own_offers import OwnOffers, let_in
 from agentflow.gateway.upstreams.pool import Pool, Slot
 from agentflow.gateway.upstreams.port import (
     LOG_LEVELS,
@@ -41,6 +42,7 @@ from agentflow.gateway.upstreams.port import (
     Status,
     Unsolicited,
 )
+from agentflow.identity.downstream import Source
 from agentflow.pipeline.call import UpstreamFacts
 
 JSON = dict[str, Any]
@@ -85,6 +87,7 @@ class ManagedUpstream:
 
     Args:
         problems: what the connector itself had to leave out (tool files), added to each listing.
+        source: the credentials of an entry with `auth`: where each principal has its own, each has its own connections.
     """
 
     def __init__(
@@ -97,15 +100,18 @@ class ManagedUpstream:
         on_change: Changed,
         on_unsolicited: Unsolicited,
         problems: Callable[[], tuple[str, ...]] = tuple,
+        source: Source | None = None,
     ) -> None:
         self._name = name
+        self._each = source if source is not None and source.personal else None  # where each principal has its own
+        self._own: OwnOffers | None = None  # once the server has turned the gateway itself away
         self._config = config
         self._limits = limits
         self._connector = connector
         self._on_change = on_change
         self._on_unsolicited = on_unsolicited
         self._connector_problems = problems
-        self._facts = UpstreamFacts(name, config.type or "", config.trust, config.sensitivity)
+        self._facts = UpstreamFacts(name, config.type or "", config.trust, config.sensitivity, config.tenants)
         self._listing = Listing()
         self._listed = False
         self._tools: dict[str, JSON] = {}
@@ -142,6 +148,30 @@ class ManagedUpstream:
         """The current `inputSchema` of a tool under its own name, or None."""
         schema = self._tools.get(tool, {}).get("inputSchema")
         return schema if isinstance(schema, dict) else None
+
+    @property
+    def own_offers(self) -> OwnOffers | None:
+        """What each principal is offered, where the server turns the gateway itself away; else None."""
+        return self._own
+
+    async def introduce(self, identity: ClientIdentity) -> None:
+        """Ask what a principal is offered, on its own connection, and add that to `listing`.
+
+        Raises:
+            CredentialRequired: it has no credential that the server accepts.
+            AgentFlowError: the server cannot be asked.
+        """
+        if self._own is not None:
+            await self._own.once(identity.principal, lambda: self._introduce(identity))
+
+    async def _introduce(self, identity: ClientIdentity) -> None:
+        slot, connection = await self._connection(identity, self._config.timeout)
+        try:
+            found = await offer.everything(self._name, connection, self._config, self._limits)
+        finally:
+            self._pool.give(slot)
+        if self._own is not None and self._own.take(identity.principal, found):
+            self._show(self._own.union)
 
     def start(self) -> None:
         """Begin connecting in the background; returns at once."""
@@ -192,6 +222,8 @@ class ManagedUpstream:
         if self._supervisor is not None:
             self._supervisor.cancel()
             await asyncio.gather(self._supervisor, return_exceptions=True)
+        if self._own is not None:
+            self._own.close()
         await self._pool.close()
         await self._connector.close()
         self._settled.set()
@@ -221,7 +253,10 @@ class ManagedUpstream:
         try:
             async with asyncio.timeout(seconds):
                 await self._up()
-                return await self._pool.take(self._key(identity), identity)
+                # First: whoever has no credential is not connected at all, on no transport.
+                own = await self._each.headers(identity.principal) if self._each else None
+                lasting = own if self._config.type == "stdio" else None  # a child keeps the environment it began with
+                return await self._pool.take(self._key(identity), identity, lasting)
         except TimeoutError:
             raise UpstreamUnavailable(
                 f"{self._name} had no connection to spare for {seconds:g} s", sent=False
@@ -276,7 +311,7 @@ class ManagedUpstream:
         if connection.era == "legacy":
             result = await connection.request(method, params, exchange, seconds)
         else:
-            await self._listen(connection, wanted, lists=connection.stateful)
+            await self._listen(connection, wanted, lists=self._owned(connection))
         slot.subscribed = wanted
         return result
 
@@ -308,7 +343,7 @@ class ManagedUpstream:
 
     def _key(self, identity: ClientIdentity) -> Hashable:
         era = self._eras.best(identity.era)
-        owner = identity.principal if self._eras.stateful(era) else ""
+        owner = identity.principal if self._each or self._eras.stateful(era) else ""
         if era == "modern":
             # There each request says who its client is, so one connection (one child process) serves all of a caller's.
             return era, owner
@@ -316,7 +351,7 @@ class ManagedUpstream:
 
     def _breaker(self, identity: ClientIdentity) -> Breaker:
         # Where each principal has a process or session of its own, one who breaks it shuts out nobody else.
-        owner = identity.principal if self._eras.stateful(self._eras.best(identity.era)) else ""
+        owner = identity.principal if self._each or self._eras.stateful(self._eras.best(identity.era)) else ""
         breaker = self._breakers.pop(owner, None) or Breaker()
         self._breakers[owner] = breaker
         if len(self._breakers) > _BREAKERS:
@@ -348,17 +383,23 @@ class ManagedUpstream:
             for uri in sorted(slot.subscribed):
                 await connection.request("resources/subscribe", {"uri": uri}, None, seconds)
         else:
-            await self._listen(connection, slot.subscribed, lists=connection.stateful)
+            await self._listen(connection, slot.subscribed, lists=self._owned(connection))
         for uri in sorted(slot.subscribed):  # nobody knows what changed in between
             self._heard("notifications/resources/updated", {"uri": uri}, slot)
+
+    def _owned(self, connection: Connection) -> bool:
+        """Whether a connection is one principal's alone."""
+        return self._each is not None or connection.stateful
 
     def _heard(self, method: str, params: JSON, slot: Slot | None) -> None:
         """A notification that belongs to no call, on the gateway's own connection (None) or a client's."""
         if method in _LIST_CHANGED.values():
+            if self._own is not None and slot is not None:
+                self._own.changed(slot.identity.principal)
             self._lister = slot
             self._stale.set()
         elif method in _PASSED_ON:
-            shared = slot is None or (slot.connection is not None and not slot.connection.stateful)
+            shared = slot is None or (slot.connection is not None and not self._owned(slot.connection))
             try:
                 self._on_unsolicited(self, method, params, None if slot is None or shared else slot.identity)
             except Exception:
@@ -391,11 +432,45 @@ class ManagedUpstream:
                     await self._kick.wait()
             self._pausing = False
 
+    async def _first_connection(self) -> Connection:
+        """The gateway's own; while the server turns it away, each principal's own offer counts instead."""
+        while True:
+            try:
+                connection = await self._eras.connect(
+                    self._connector, _GATEWAY, lambda method, params: self._heard(method, params, None), newest=True
+                )
+                if self._each is not None:
+                    await let_in(connection, self._config.timeout)
+            except UpstreamUnavailable as error:
+                if self._each is None or not self._each.each_for_itself(error.data.get("status")):
+                    raise
+                await self._by_principals()
+            else:
+                self._own = None
+                return connection
+
+    async def _by_principals(self) -> None:
+        """Serve those that have a credential, until it is time to see whether the server is still there."""
+        if self._own is None:
+            self._own = OwnOffers()
+        self._stale.clear()
+        self._report("ready", "")
+        self._settled.set()
+        self._attempted.set()
+        while not self._stale.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SWEEP_SECONDS):
+                    await self._stale.wait()
+            await self._sweep()
+        for slot in self._pool:  # those to whom the server has announced a change
+            if not self._own.current(slot.identity.principal):
+                with contextlib.suppress(AgentFlowError):
+                    await self.introduce(slot.identity)
+        await asyncio.sleep(FIRST_DELAY)
+
     async def _live(self) -> str:
         """One life of the gateway's own connection: connect, list, watch. Returns why it ended."""
-        connection = await self._eras.connect(
-            self._connector, _GATEWAY, lambda method, params: self._heard(method, params, None), newest=True
-        )
+        connection = await self._first_connection()
         try:
             self._stale.clear()
             refused = await self._list(connection)
@@ -415,7 +490,7 @@ class ManagedUpstream:
         loop = asyncio.get_running_loop()
         ended = loop.create_task(connection.closed.wait())
         ended.add_done_callback(lambda _: self._stale.set())
-        self._pool.sweep()  # subscribers have been deaf while the server was gone
+        await self._sweep()  # subscribers have been deaf while the server was gone
         try:
             while True:
                 with contextlib.suppress(TimeoutError):
@@ -423,7 +498,7 @@ class ManagedUpstream:
                         await self._stale.wait()
                 if ended.done():
                     return connection.reason
-                self._pool.sweep()
+                await self._sweep()
                 if not self._stale.is_set() and not refused:
                     continue
                 await asyncio.sleep(_DEBOUNCE_SECONDS)
@@ -436,6 +511,13 @@ class ManagedUpstream:
                 await asyncio.wait({ended}, timeout=4 * (loop.time() - began))
         finally:
             ended.cancel()
+
+    async def _sweep(self) -> None:
+        """Give up what nobody uses, and the connections of those whose credential was revoked."""
+        self._pool.sweep()
+        for slot in self._pool if self._each else ():
+            if self._each and slot.connection and await self._each.revoked(slot.identity.principal):
+                await slot.connection.close()
 
     async def _list(self, connection: Connection) -> str:
         """Fetch the listing and make it known; returns why it was refused, or "".

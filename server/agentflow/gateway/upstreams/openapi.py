@@ -18,6 +18,8 @@ from mcp_types import ToolAnnotations
 
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamUnavailable
+from agentflow.gateway.upstreams.openapi_auth import Authorising
+from agentflow.identity.downstream import Source
 
 JSON = dict[str, Any]
 _REDIRECTS = 5
@@ -88,24 +90,25 @@ def _origin(url: str) -> str:
 
 
 def api_client(
-    name: str, config: ServerConfig, limits: LimitsConfig, document: JSON, source: str
+    name: str, config: ServerConfig, limits: LimitsConfig, document: JSON, place: str, source: Source | None = None
 ) -> httpx2.AsyncClient:
     """Make the client for the API itself; redirects are not followed.
 
     Args:
-        source: the document's own URL, against which a relative server URL is resolved.
+        place: the document's own URL, against which a relative server URL is resolved.
+        source: the credentials of an entry with `auth`: then `credentials` are for the document alone.
 
     Raises:
         UpstreamUnavailable: nothing says where the API is.
     """
-    base = config.base_url or urljoin(source, _server(document))
+    base = config.base_url or urljoin(place, _server(document))
     if not base.startswith(("http://", "https://")):
         raise UpstreamUnavailable(f"{name}: nothing says where the API is", fix="set `base_url`")
     return httpx2.AsyncClient(
         base_url=base,
-        headers=_headers(config),
+        headers=_headers(config) if source is None else config.headers,
         timeout=config.timeout,
-        transport=_Bounded(httpx2.AsyncHTTPTransport(), limits.max_result),
+        transport=_Bounded(httpx2.AsyncHTTPTransport() if source is None else Authorising(source), limits.max_result),
     )
 
 

@@ -26,6 +26,7 @@ class Slot:
         users: calls that hold it.
         subscribed: the resources subscribed to, each with the sessions and listen streams that want it.
         level: the log level it was set to, or None.
+        carried: what the connection was begun with of the client's own, where that lasts as long as it does.
     """
 
     key: Hashable
@@ -36,6 +37,7 @@ class Slot:
     last_used: float = 0.0
     subscribed: dict[str, frozenset[str]] = field(default_factory=dict)
     level: str | None = None
+    carried: object = None
     subscribing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
@@ -66,8 +68,11 @@ class Pool:
         """The slot under `key`, if there is one."""
         return self._slots.get(key)
 
-    async def take(self, key: Hashable, identity: ClientIdentity) -> tuple[Slot, Connection]:
+    async def take(self, key: Hashable, identity: ClientIdentity, carried: object = None) -> tuple[Slot, Connection]:
         """Return the slot of `key` with an open connection; give it back with `give`.
+
+        Args:
+            carried: what the connection has to be begun with; one that was begun with something else is ended.
 
         Raises:
             AgentFlowError: it could not be connected.
@@ -80,6 +85,9 @@ class Pool:
             await self._room.wait()
         slot.users += 1
         try:
+            if slot.carried is not carried and slot.connection is not None:
+                await slot.connection.close()
+            slot.carried = carried
             return slot, await self._connected(slot)
         except BaseException:
             self.give(slot)

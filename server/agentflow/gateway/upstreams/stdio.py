@@ -14,6 +14,7 @@ import logging
 import os
 import signal
 from collections import deque
+from collections.abc import Mapping
 from typing import Any, cast
 
 from agentflow.config import LimitsConfig, ServerConfig
@@ -23,6 +24,7 @@ from agentflow.gateway.upstreams.handshake import negotiate
 from agentflow.gateway.upstreams.jsonrpc import decode, encode
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
+from agentflow.identity.downstream import Source, Stored
 
 JSON = dict[str, Any]
 _log = logging.getLogger(__name__)
@@ -37,8 +39,12 @@ _LOGGED_LINES = 200  # of a child's stderr
 _TAIL_BYTES = 4096
 
 
-def child_environment(config: ServerConfig) -> dict[str, str]:
-    """The environment a child gets: the safe few, those named in `env_allow`, and `env` over both."""
+def child_environment(config: ServerConfig, own: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment a child gets: the safe few, those named in `env_allow`, and `env` over both.
+
+    Args:
+        own: what is a principal's own, over all of that.
+    """
     allowed = _INHERITED | set(config.env_allow)
     inherited = {
         name: value
@@ -46,13 +52,18 @@ def child_environment(config: ServerConfig) -> dict[str, str]:
         # A value that starts with "()" is an exported shell function.
         if (name in allowed or name.startswith("LC_")) and not value.startswith("()")
     }
-    return inherited | config.env
+    return inherited | config.env | dict(own or {})
 
 
 class StdioConnector:
-    """Starts one child per connection."""
+    """Starts one child per connection.
 
-    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig) -> None:
+    Args:
+        source: the credentials of an entry with `auth`: each principal's children get its own in their environment.
+    """
+
+    def __init__(self, name: str, config: ServerConfig, limits: LimitsConfig, source: Source | None = None) -> None:
+        self._source = source if isinstance(source, Stored) else None
         self._name = name
         self._config = config
         self._limits = limits
@@ -74,7 +85,7 @@ class StdioConnector:
 
     async def _start(self, identity: ClientIdentity, era: Era | None, on_notification: OnNotification) -> Peer:
         peer = Peer(self._name, identity, on_notification, stateful=True)
-        child = await self._spawn(peer)
+        child = await self._spawn(peer, await self._own(identity))
         try:
             await negotiate(peer, era, self._config.timeout)
         except (UpstreamProtocolError, UpstreamUnavailable):
@@ -88,7 +99,13 @@ class StdioConnector:
             raise
         return peer
 
-    async def _spawn(self, peer: Peer) -> Child:
+    async def _own(self, identity: ClientIdentity) -> dict[str, str]:
+        """What a principal's child has of its own in its environment; the gateway's has nothing."""
+        if self._source is None or not identity.principal:
+            return {}
+        return self._source.auth.inherited(await self._source.value(identity.principal))
+
+    async def _spawn(self, peer: Peer, own: Mapping[str, str]) -> Child:
         config = self._config
         if config.command is None:
             raise UpstreamUnavailable(f"{self._name} has no command", fix="give `command` in the configuration")
@@ -105,7 +122,7 @@ class StdioConnector:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
-                env=child_environment(config),
+                env=child_environment(config, own),
                 cwd=config.cwd,
                 start_new_session=True,
             )

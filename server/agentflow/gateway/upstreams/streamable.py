@@ -1,7 +1,7 @@
 """The connector of `type: http`: streamable HTTP in whichever era the upstream speaks.
 
-Promises one TLS context and one pool of sockets for all connections of an upstream, and that the upstream gets
-the credentials of its own entry and nothing of the caller's but name and capabilities.
+Promises one TLS context for all connections of an upstream, one pool of sockets for all that go out under the gateway's
+own credentials and one for each principal that has its own, and nothing of the caller's but name and capabilities.
 """
 
 from __future__ import annotations
@@ -9,32 +9,16 @@ from __future__ import annotations
 import ssl
 
 from agentflow.config import LimitsConfig, ServerConfig
-from agentflow.errors import ConfigError, Unsupported, UpstreamProtocolError, UpstreamTimeout
+from agentflow.errors import Unsupported, UpstreamProtocolError, UpstreamTimeout
 from agentflow.gateway.upstreams.connection import Connection, OnNotification
-from agentflow.gateway.upstreams.http1 import HttpClient
+from agentflow.gateway.upstreams.personal import HttpClients
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
 from agentflow.gateway.upstreams.streamable_legacy import LegacyConnection
 from agentflow.gateway.upstreams.streamable_modern import ModernConnection, ParamHeaders, SchemaOf
+from agentflow.identity.downstream import Source
 
 # A handshake-era server may never answer a method it does not know; do not spend the whole timeout on finding out.
 _PROBE_SECONDS = 10.0
-
-
-def open_client(config: ServerConfig, limits: LimitsConfig, name: str, tls: ssl.SSLContext | None) -> HttpClient:
-    """Make the HTTP client of an upstream from its entry.
-
-    Raises:
-        ConfigError: `url` or a header cannot be used.
-    """
-    if config.url is None:
-        raise ConfigError("an HTTP upstream needs `url`")
-    headers = dict(config.headers)
-    for key, secret in config.credentials.items():
-        for former in [known for known in headers if known.lower() == key.lower()]:
-            del headers[former]
-        headers[key] = secret.get_secret_value()
-    label = f"upstream {name!r}" if name else ""
-    return HttpClient(config.url, headers, label=label, max_header=limits.max_header, tls=tls)
 
 
 class StreamableConnector:
@@ -44,6 +28,7 @@ class StreamableConnector:
         name: the server's name, for messages.
         schema_of: gives a tool's current `inputSchema`, for the `Mcp-Param-*` headers of the stateless era.
         tls: replaces the default verifying context.
+        source: the credentials of an entry with `auth`.
 
     Raises:
         ConfigError: `url` or a header cannot be used.
@@ -57,8 +42,9 @@ class StreamableConnector:
         name: str = "",
         schema_of: SchemaOf | None = None,
         tls: ssl.SSLContext | None = None,
+        source: Source | None = None,
     ) -> None:
-        self._http = open_client(config, limits, name, tls)
+        self._http = HttpClients(config, limits, name, tls, source)
         self._max_result = limits.max_result
         self._timeout = config.timeout
         self._params = ParamHeaders(schema_of)
@@ -78,12 +64,14 @@ class StreamableConnector:
     async def _modern(
         self, identity: ClientIdentity, on_notification: OnNotification, timeout: float
     ) -> ModernConnection:
-        connection = ModernConnection(self._http, identity, self._max_result, on_notification, self._params)
+        connection = ModernConnection(
+            self._http.of(identity.principal), identity, self._max_result, on_notification, self._params
+        )
         await connection.discover(timeout)
         return connection
 
     async def _legacy(self, identity: ClientIdentity, on_notification: OnNotification) -> LegacyConnection:
-        connection = LegacyConnection(self._http, identity, self._max_result, on_notification)
+        connection = LegacyConnection(self._http.of(identity.principal), identity, self._max_result, on_notification)
         try:
             await connection.initialize(self._timeout)
         except BaseException:

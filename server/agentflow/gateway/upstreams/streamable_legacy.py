@@ -17,6 +17,7 @@ from mcp_types.version import HANDSHAKE_PROTOCOL_VERSIONS, LATEST_HANDSHAKE_VERS
 
 from agentflow.errors import (
     AgentFlowError,
+    CredentialRequired,
     Unsupported,
     UpstreamError,
     UpstreamProtocolError,
@@ -256,7 +257,7 @@ class LegacyConnection:
                         raise await refusal(response, None, self._has_session, self._label)
                 finally:
                     response.release()
-            except UpstreamUnavailable as error:
+            except (UpstreamUnavailable, CredentialRequired) as error:
                 self._end(error.message)
                 return
             except UpstreamProtocolError as error:

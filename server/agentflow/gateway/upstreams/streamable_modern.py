@@ -29,6 +29,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from agentflow.errors import (
     METHOD_NOT_FOUND,
     AgentFlowError,
+    CredentialRequired,
     Unsupported,
     UpstreamError,
     UpstreamProtocolError,
@@ -253,7 +254,7 @@ class ModernConnection:
                     log.info("%s offers no subscriptions", self._label)
                     return
                 log.info("%s refused a subscription: %s", self._label, error.rpc_code)
-            except UpstreamUnavailable as error:
+            except (UpstreamUnavailable, CredentialRequired) as error:
                 self._end(error.message)
                 return
             except AgentFlowError as error:
