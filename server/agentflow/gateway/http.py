@@ -18,11 +18,14 @@ from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentflow.config import LimitsConfig, ServeConfig
-from agentflow.errors import INVALID_REQUEST, InvalidRequest, LimitExceeded, Unauthenticated
-from agentflow.gateway import inbound
+from agentflow.errors import INVALID_REQUEST, AgentFlowError, InvalidRequest, LimitExceeded, Unauthenticated
+from agentflow.gateway import aside, inbound
 from agentflow.gateway.front import CURRENT, PRINCIPAL
+from agentflow.gateway.refusals import REFUSAL
+from agentflow.gateway.streams import Streams
 from agentflow.identity.authenticate import Authenticator
 from agentflow.identity.principal import Principal
+from agentflow.identity.resource import ProtectedResource
 
 JSON = dict[str, Any]
 Report = Callable[[Principal | None], tuple[int, JSON]]
@@ -32,6 +35,7 @@ _HEAD_WAITS = 0.05
 # Seconds between the answer in a stream and the end of the stream.
 _SETTLES = 0.05
 _JSON_TYPE = (b"content-type", b"application/json")
+_ENDLESS = frozenset({"subscriptions/listen"})  # a stream, for as long as the client likes
 
 
 class HttpFront:
@@ -41,6 +45,8 @@ class HttpFront:
         manager: the SDK's session manager around the front's server.
         authenticator: says who calls; replaced when the configuration changes.
         report: `report(caller) -> (status, body)` of `/readyz`; None where the caller is not known.
+        admin: answers below /api and /ui; None where nothing does.
+        connect: answers where people connect to servers; None where nothing does.
     """
 
     def __init__(
@@ -50,13 +56,21 @@ class HttpFront:
         serve: ServeConfig,
         limits: LimitsConfig,
         report: Report,
+        admin: ASGIApp | None = None,
+        connect: ASGIApp | None = None,
     ) -> None:
         self.authenticator = authenticator
         self._mcp: ASGIApp = manager.handle_request
         self._report = report
+        self._admin = admin
+        self._connect = connect
+        own = () if serve.public_url is None else ("/".join(serve.public_url.split("/")[:3]),)
+        self._named = frozenset(origin.lower() for origin in (*serve.allowed_origins, *own))
         self._limits = limits
         self._path = serve.path.rstrip("/") or "/"
         self._hosts, self._origins = _allowed(serve)
+        self._resource = ProtectedResource(serve)
+        self._streams = Streams(lambda: self.authenticator)
         self._running = 0
         self._stopping = False
         self._done = asyncio.Event()  # a request has ended
@@ -76,21 +90,30 @@ class HttpFront:
         if scope["type"] != "http":
             raise RuntimeError(f"unsupported ASGI scope {scope['type']!r}")
         headers = scope["headers"]
+        path = scope["path"].rstrip("/") or "/"
         refusal = self._misdirected(headers)
+        if self._admin is not None and path != self._path and aside.is_aside(path):
+            return await self._serve_admin(self._admin, scope, receive, send, refusal)
+        if self._connect is not None and path != self._path and aside.is_connect(path):
+            return await self._serve_admin(self._connect, scope, receive, send, refusal)
         if refusal is not None:
             return await _answer(send, *refusal)
-        path = scope["path"].rstrip("/") or "/"
         if path == "/healthz":
             return await _answer(send, 200, {"status": "ok"})
-        principal = self.authenticator.principal(headers)
+        if self.authenticator.config.issuers and self._resource.is_metadata(path):
+            return await self._describe(scope, send)
+        if path not in (self._path, "/readyz"):
+            return await _answer(send, 404, {"error": "not_found", "fix": f"The MCP endpoint is {self._path}"})
+        principal = self.authenticator.known(headers)
+        if principal is None:
+            try:
+                principal = await self.authenticator.authenticate(headers)
+            except AgentFlowError as unknown:
+                if path == self._path:
+                    return await self._turn_away(unknown, scope, send)
         if path == "/readyz":
             return await _answer(send, *self._report(principal))
-        if path != self._path:
-            return await _answer(send, 404, {"error": "not_found", "fix": f"The MCP endpoint is {self._path}"})
-        if principal is None:
-            stranger = Unauthenticated("This gateway needs an API key", fix="Send Authorization: Bearer <key>")
-            body = _rpc(stranger.code, stranger.message, stranger.payload())
-            return await _answer(send, 401, body, ((b"www-authenticate", b"Bearer"),))
+        assert principal is not None
         full = self._running >= self._limits.max_concurrent
         if (full or self._stopping) and scope["method"] == "POST":
             why = "at its limit of concurrent calls" if full else "stopping"
@@ -102,7 +125,58 @@ class HttpFront:
         CURRENT.set(principal)
         await self._serve_mcp(scope, receive, send)
 
+    async def _describe(self, scope: Scope, send: Send) -> None:
+        """Answer with the metadata of the gateway as a protected resource, which anybody may read (RFC 9728)."""
+        if scope["method"] not in ("GET", "HEAD"):
+            return await _answer(send, 405, {"error": "method_not_allowed"}, ((b"allow", b"GET, HEAD"),))
+        document = self._resource.metadata(self.authenticator, scope.get("scheme", "http"), _host(scope["headers"]))
+        await _answer(send, 200, document, ((b"cache-control", b"max-age=300"),))
+
+    async def _turn_away(self, error: AgentFlowError, scope: Scope, send: Send) -> None:
+        """Refuse a caller that is not known, with what it has to do to become so."""
+        headers: tuple[tuple[bytes, bytes], ...] = ((b"retry-after", b"5"),)
+        status = 503
+        if isinstance(error, Unauthenticated):
+            scope[REFUSAL] = error.reason
+            status = 400 if error.error == "invalid_request" else error.status
+            if status < 500:
+                host = _host(scope["headers"])
+                challenge = self._resource.challenge(error, self.authenticator, scope.get("scheme", "http"), host)
+                headers = ((b"www-authenticate", challenge),)
+        else:
+            scope[REFUSAL] = error.kind
+        await _answer(send, status, _rpc(error.code, error.message, error.payload()), headers)
+
+    async def _serve_admin(
+        self, admin: ASGIApp, scope: Scope, receive: Receive, send: Send, refusal: tuple[int, JSON] | None
+    ) -> None:
+        method = scope["method"]
+        if refusal is None and (why := aside.foreign(method, scope["headers"], self._named)):
+            return await aside.refuse(send, 403, why, "Add the origin to serve.allowed_origins if it is meant to")
+        if refusal is None and method in ("GET", "HEAD"):
+            return await admin(scope, receive, send)
+        if refusal is None and self._stopping:
+            return await aside.refuse(send, 503, "The gateway is stopping", "Try again")
+        body = b""
+        if refusal is None:
+            try:
+                async with asyncio.timeout(self._limits.request_read_timeout):
+                    body, refusal = await self._read(scope, receive)
+            except TimeoutError:
+                return await aside.refuse(send, 408, "The request body took too long to arrive")
+        if refusal is not None:
+            error = refusal[1]["error"]
+            return await aside.refuse(send, refusal[0], error["message"], error.get("data", {}).get("fix", ""))
+        self._running += 1
+        try:
+            await admin(scope, _replay(body, receive), send)
+        finally:
+            self._running -= 1
+            self._done.set()
+
     async def _serve_mcp(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "GET":
+            return await self._streams.serve(self._mcp, scope, receive, send, scope[PRINCIPAL])
         if scope["method"] != "POST":
             return await self._mcp(scope, receive, send)
         try:
@@ -126,7 +200,11 @@ class HttpFront:
         if owner is not None:
             self._in_flight.add(owner)
         try:
-            await self._mcp(scope, _replay(body, receive), _Together(send))
+            if message.get("method") in _ENDLESS:
+                to, whose = _Together(send), scope[PRINCIPAL]
+                await self._streams.serve(self._mcp, scope, _replay(body, receive), to, whose)
+            else:
+                await self._mcp(scope, _replay(body, receive), _Together(send))
         finally:
             self._running -= 1
             self._done.set()
@@ -206,7 +284,15 @@ def _allowed(serve: ServeConfig) -> tuple[frozenset[str], frozenset[str]]:
     if serve.host not in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound
         names.add(f"[{serve.host}]" if ":" in serve.host else serve.host)
     origins = {f"{scheme}://{name}" for scheme in ("http", "https") for name in names} | set(serve.allowed_origins)
+    if serve.public_url:
+        scheme, _, rest = serve.public_url.partition("://")
+        names.add(rest.partition("/")[0])
+        origins.add(f"{scheme}://{rest.partition('/')[0]}")
     return frozenset(name.lower() for name in names), frozenset(origin.lower() for origin in origins)
+
+
+def _host(headers: list[tuple[bytes, bytes]]) -> str:
+    return next(value for name, value in headers if name == b"host").decode("ascii")
 
 
 def _matches(value: bytes, allowed: frozenset[str]) -> bool:

@@ -23,7 +23,9 @@ from agentflow.guard.entities import NAME, canonical
 from agentflow.guard.pii import custom
 from agentflow.guard.tokens import KNOWN, check_format
 from agentflow.pipeline.chain import DEFAULT_ORDER
+from agentflow.settings.checks_auth import issuers
 from agentflow.settings.expansion import literal_part
+from agentflow.store.opened import Store
 
 Loc = tuple[str | int, ...]
 Report = Callable[..., None]
@@ -31,10 +33,15 @@ Report = Callable[..., None]
 _SECRET_PLACES: tuple[tuple[str | type[int] | None, ...], ...] = (  # None stands for any key
     ("auth", "api_keys", int, "key"),
     ("mcpServers", None, "credentials", None),
+    ("mcpServers", None, "auth", "client_secret"),
     ("flow", "api_key"),
     ("guard", "master_key"),
     ("guard", "vault", "previous_keys", int),
 )
+_DATABASES: frozenset[Loc] = frozenset(
+    {("store", "url"), ("guard", "vault", "url"), ("guard", "pins", "url"), ("audit", "index_url")}
+)
+_PASSWORD = re.compile(r"://[^/@\s]*:(?!\$\{)[^/@\s]+@|[?&]password=(?!\$\{)[^&\s]")
 SECRET_NAME = re.compile(
     r"token|secret|passw|passphrase|api[-_]?key|apikey|auth|credential|private[-_]?key|access[-_]?key|\bpat\b|_pat$"
     r"|cookie|session[-_]?key|webhook|dsn\b|connection[-_]?string|_key$",
@@ -46,6 +53,9 @@ _NAMESPACE = re.compile(r"[A-Za-z0-9_.\-]{0,64}")
 def literal_secret(loc: Loc, value: Any, report: Report) -> None:
     """Report a secret that stands in the file itself; where one merely looks like it, as a warning."""
     if value in (None, ""):
+        return
+    if loc in _DATABASES and isinstance(value, str) and _PASSWORD.search(value):
+        report(loc, "a password is written into the file", "use ${DATABASE_URL}, and set it in the environment")
         return
     written = literal_part(value) if isinstance(value, str) else str(value)
     if not written:
@@ -76,6 +86,7 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
     """Every check that needs more than one value, or the world outside the file."""
     _front(config, report)
     _callers(config, report)
+    issuers(config, report)
     _rooms(config, report)
     _guard(config, report)
     _stages(config, report)
@@ -86,11 +97,14 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
 
 
 def _front(config: Config, report: Report) -> None:
-    if not is_loopback(config.serve.host) and not config.auth.api_keys:
+    if is_loopback(config.serve.host) or config.auth.asks:
+        return
+    if not Store(config.data_dir, config.store).holds("api_key"):
         report(
             ("serve", "host"),
-            "is reachable from other machines, and nothing asks callers who they are",
-            "add auth.api_keys, or listen on 127.0.0.1",
+            "is reachable from other machines, and nobody is known who may call: it will not be served",
+            "run `agentflow keys create`, add auth.api_keys or auth.issuers, or listen on 127.0.0.1",
+            "warning",  # for it must be possible to create a key
         )
 
 
@@ -210,7 +224,7 @@ def _stages(config: Config, report: Report) -> None:
 
 def _names(config: Config, report: Report) -> None:
     """Two servers must not show their tools under the same names."""
-    spaces: dict[str, str] = {}
+    spaces: dict[str, list[str]] = {}
     shown: dict[str, str] = {}
     for name, server in config.mcp_servers.items():
         if name == "agentflow":  # as the gateway calls the server of its own tools
@@ -219,8 +233,9 @@ def _names(config: Config, report: Report) -> None:
             continue
         space = name if server.namespace is None else server.namespace
         loc: Loc = ("mcpServers", name) if server.namespace is None else ("mcpServers", name, "namespace")
-        if space and space in spaces:
-            report(loc, f"its namespace `{space}` is that of `{spaces[space]}`", "give one of them another `namespace`")
+        others = [other for other in spaces.get(space, ()) if _meet(server, config.mcp_servers[other])]
+        if space and others:
+            report(loc, f"its namespace `{space}` is that of `{others[0]}`", "give one of them another `namespace`")
         elif not _NAMESPACE.fullmatch(space):
             report(
                 loc,
@@ -228,11 +243,16 @@ def _names(config: Config, report: Report) -> None:
                 "set `namespace` to letters, digits, - and _",
                 "warning",
             )
-        spaces.setdefault(space, name)
+        spaces.setdefault(space, []).append(name)
         for tool, alias in server.aliases.items():
             if alias in shown:
                 report(("mcpServers", name, "aliases", tool), f"`{shown[alias]}` shows this name too", "use another")
             shown.setdefault(alias, name)
+
+
+def _meet(one: ServerConfig, other: ServerConfig) -> bool:
+    """Whether some tenant's callers may know of both."""
+    return not one.tenants or not other.tenants or not set(one.tenants).isdisjoint(other.tenants)
 
 
 def _server(loc: Loc, server: ServerConfig, report: Report, environ: Mapping[str, str]) -> None:
