@@ -55,36 +55,36 @@ def node_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env
 
 
-def _install(target: Path) -> None:
+def _install(pinned: Path, target: Path) -> None:
     staging = Path(tempfile.mkdtemp(prefix="installing-", dir=target.parent))
     try:
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(PINNED / name, staging / name)
+            shutil.copy(pinned / name, staging / name)
         command = [str(node()), str(_npm()), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         done = subprocess.run(
             command, cwd=staging, env=node_environment(), capture_output=True, text=True, timeout=900, check=False
         )
         said = f"{done.stdout}\n{done.stderr}"[-4000:]
-        assert done.returncode == 0, f"`npm ci` of tests/npm/package-lock.json failed ({ISSUES}):\n{said}"
+        assert done.returncode == 0, f"`npm ci` of {pinned.name}/package-lock.json failed ({ISSUES}):\n{said}"
         staging.rename(target)
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
 
 @functools.cache
-def npm_packages() -> Path:
-    """The `node_modules` folder with the pinned packages, installed now if they are not there.
+def npm_packages(pinned: Path = PINNED) -> Path:
+    """The `node_modules` folder with the packages that `pinned` locks, installed now if they are not there.
 
     Raises:
         AssertionError: npm failed; the message holds what it said.
     """
-    lock = (PINNED / "package-lock.json").read_bytes() + (PINNED / "package.json").read_bytes()
+    lock = (pinned / "package-lock.json").read_bytes() + (pinned / "package.json").read_bytes()
     target = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not target.is_dir():
-            _install(target)
+            _install(pinned, target)
     return target / "node_modules"
 
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from agentflow.postgres import Error, connect, said
+from agentflow.postgres import Error, connect, place_of, said
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,11 @@ def test_the_connection_sees_its_own_schema_and_waits_no_longer_than_said(databa
     with connect(database, "agentflow_test", statement_seconds=7) as db:
         assert db.execute("SHOW search_path").fetchone() == ("agentflow_test",)
         assert db.execute("SHOW statement_timeout").fetchone() == ("7s",)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["host=db password=hunter2", "postgresql://user:hun/ter2@db/one", "postgresql://user:hunter2@[db/one", "hunter2"],
+)
+def test_nothing_is_quoted_of_what_is_no_address(url: str) -> None:
+    assert place_of(url) == "an address that is none"

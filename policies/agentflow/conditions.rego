@@ -12,18 +12,25 @@ package agentflow
 import rego.v1
 
 off contains name if {
+	results := judged
 	some name, rule in data.settings.rules
 	rule.effect in {"deny", "approve"}
 	some condition in rule.when
-	not condition in met_by_one
+	count([result | some result in results; result.condition == condition; result.verdict != "fails"]) == 0
 }
 
 off contains name if {
+	input.call.phase == "call"
+	results := judged
 	some name, rule in data.settings.rules
 	not rule.effect in {"deny", "approve"}
-	input.call.phase == "call"
 	some condition in rule.when
-	not condition in met_by_all
+	not every_value_fits(condition, results)
+}
+
+every_value_fits(condition, results) if {
+	verdicts := {result.verdict | some result in results; result.condition == condition}
+	verdicts == {"fits"}
 }
 
 # A listing knows no arguments: what some call may do is shown.
@@ -34,94 +41,70 @@ off contains name if {
 	not rule.effect == "allow"
 }
 
-# What one value meets, or may meet: it cannot be judged.
-met_by_one contains pair.condition if some pair in fitting
-
-met_by_one contains pair.condition if some pair in unclear
-
-# What every value meets.
-met_by_all contains pair.condition if {
-	some pair in fitting
-	not pair.condition in failing
-}
-
-failing contains pair.condition if {
-	some pair in looked_at
-	not pair in fitting
-}
-
 # Each condition with each value that it is about: the elements of a list, or the one value; null where there is none.
-looked_at contains {"condition": condition, "value": value} if {
+judged contains {"condition": condition, "verdict": verdict(condition, value)} if {
 	some rule in data.settings.rules
 	some condition in rule.when
 	found := object.get({"": input.call.arguments}, split(condition.path, "/"), null)
-	not is_array(found)
-	value := found
+	some value in listed(found)
 }
 
-looked_at contains {"condition": condition, "value": value} if {
-	some rule in data.settings.rules
-	some condition in rule.when
-	found := object.get({"": input.call.arguments}, split(condition.path, "/"), null)
-	is_array(found)
-	some value in found
+listed(found) := found if is_array(found)
+
+listed(found) := [found] if not is_array(found)
+
+verdict(condition, value) := "fits" if {
+	fits(condition, value)
+} else := "unclear" if {
+	unclear(condition, value)
+} else := "fails"
+
+fits(condition, value) if {
+	is_number(value)
+	value > condition.above
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	is_number(pair.value)
-	pair.value > pair.condition.above
+fits(condition, value) if {
+	is_number(value)
+	value < condition.below
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	is_number(pair.value)
-	pair.value < pair.condition.below
+fits(condition, value) if {
+	some known in condition.equals
+	value == known
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	some known in pair.condition.equals
-	pair.value == known
+fits(condition, value) if {
+	is_string(value)
+	some pattern in condition.like
+	like(pattern, value)
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	is_string(pair.value)
-	some pattern in pair.condition.like
-	like(pattern, pair.value)
+fits(condition, value) if {
+	is_string(value)
+	is_array(condition.unlike)
+	count([pattern | some pattern in condition.unlike; like(pattern, value)]) == 0
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	is_string(pair.value)
-	is_array(pair.condition.unlike)
-	count([pattern | some pattern in pair.condition.unlike; like(pattern, pair.value)]) == 0
+fits(condition, value) if {
+	condition.present == true
+	value != null
 }
 
-fitting contains pair if {
-	some pair in looked_at
-	pair.condition.present == true
-	pair.value != null
-}
-
-fitting contains pair if {
-	some pair in looked_at
-	pair.condition.present == false
-	pair.value == null
+fits(condition, value) if {
+	condition.present == false
+	value == null
 }
 
 # A value of the wrong kind: no number where one belongs, no text where one does.
-unclear contains pair if {
-	some pair in looked_at
-	is_number(object.get(pair.condition, "above", object.get(pair.condition, "below", null)))
-	pair.value != null
-	not is_number(pair.value)
+unclear(condition, value) if {
+	is_number(object.get(condition, "above", object.get(condition, "below", null)))
+	value != null
+	not is_number(value)
 }
 
-unclear contains pair if {
-	some pair in looked_at
-	is_array(object.get(pair.condition, "like", object.get(pair.condition, "unlike", null)))
-	pair.value != null
-	not is_string(pair.value)
+unclear(condition, value) if {
+	is_array(object.get(condition, "like", object.get(condition, "unlike", null)))
+	value != null
+	not is_string(value)
 }

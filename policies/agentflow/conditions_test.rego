@@ -1,6 +1,8 @@
 # Tests of conditions on arguments and of hours, with the helpers of helpers_test.rego.
 #
 # needs data.settings.rules.*.when
+# needs data.settings.rules.*.hours
+# needs data.settings.rules.*.rehydrate
 package agentflow_test
 
 import rego.v1

@@ -13,13 +13,12 @@ default decision := {
 	"obligations": {},
 }
 
-decision := {"allow": true, "reasons": grounds, "obligations": obligations} if {
-	count(objections) == 0
-	count(grounds) > 0
-}
-
-decision := {"allow": false, "reasons": objections, "obligations": {}} if {
-	count(objections) > 0
+decision := {"allow": false, "reasons": against, "obligations": {}} if {
+	against := objections
+	count(against) > 0
+} else := {"allow": true, "reasons": in_favour, "obligations": obligations} if {
+	in_favour := grounds
+	count(in_favour) > 0
 }
 
 # A document of another version is not read by guesswork.

@@ -1,6 +1,9 @@
 # Which answers are also searched for names, places, organisations and addresses (the deep tier): those of servers,
 # tools, prompts and resources that a rule with "deep": true covers, and whatever `settings.deep` adds: "private" for
 # all servers with private data, "all" for every server. The gateway's own surfaces never are.
+#
+# needs data.settings.rules.*.deep
+# needs data.settings.deep
 package agentflow
 
 import rego.v1
@@ -9,12 +12,9 @@ default deep_policy := "rules"
 
 deep_policy := data.settings.deep
 
-default deep := false
-
 deep if {
-	some name in covering
+	some name in concerning
 	data.settings.rules[name].deep == true
-	concerns(data.settings.rules[name])
 }
 
 deep if {
@@ -24,5 +24,5 @@ deep if {
 
 deep if {
 	deep_policy == "all"
-	not kind == "gateway"
+	not input.call.kind == "gateway"
 }

@@ -21,6 +21,7 @@ settings := {
 		"crm-mail": {"servers": ["crm"], "rehydrate": ["EMAIL"], "max_result_bytes": 1000},
 	},
 	"destructive": {"trusted": "allow", "untrusted": "allow"},
+	"rate_classes": [],
 	"toxic_flow": "deny",
 	"approval_ttl": 300,
 	"redact": ["*"],
@@ -31,10 +32,11 @@ question(role, server, tool, annotations) := {
 	"principal": {"id": "p", "kind": "agent", "roles": [role], "tenant": "default", "scopes": [], "auth": "local"},
 	"call": {
 		"kind": "tool", "surface": "tools/call", "phase": "call", "server": server, "tool": tool,
-		"annotations": annotations, "arguments": {}, "pii": {"types": [], "counts": {}, "paths": []},
+		"annotations": annotations, "arguments": {}, "size": 2, "pii": {"types": [], "counts": {}, "paths": []},
 		"injection": {"score": 0},
 	},
-	"session": {"taint": [], "counts": {}},
+	"session": {"id": "", "taint": [], "counts": {}, "approvals": {}},
+	"budget": {"calls_left": null},
 	"upstream": {"trust": "untrusted", "sensitivity": "public", "kind": "http"},
 	"time": {"hour": 12, "weekday": "monday"},
 }

@@ -9,48 +9,49 @@ package agentflow
 
 import rego.v1
 
-# What kind of thing is called: "tool", "prompt", "resource", or "gateway" for the gateway's own surfaces.
-kind := input.call.kind
-
 # The names of the rules in data.json that cover this server and this tool, prompt or resource.
 covering contains name if {
-	some name, rule in data.settings.rules
-	covers_server(rule)
-	covers_name(rule)
+	some name in on_this_server
+	covers_name(data.settings.rules[name])
 	not name in off
+}
+
+on_this_server contains name if {
+	some name, rule in data.settings.rules
+	some pattern in object.get(rule, "servers", ["*"])
+	glob.match(pattern, null, input.call.server)
+}
+
+# Of these, the ones that are about the caller: see rules.rego.
+concerning contains name if {
+	some name in covering
+	concerns(data.settings.rules[name])
 }
 
 # The rules whose conditions do not hold for this call: see conditions.rego (arguments) and hours.rego (time).
 off contains name if some name in []
 
-covers_server(rule) if not rule.servers
-
-covers_server(rule) if {
-	some pattern in rule.servers
-	glob.match(pattern, null, input.call.server)
-}
-
 covers_name(rule) if {
-	kind == "tool"
+	input.call.kind == "tool"
 	some pattern in rule.tools
 	glob.match(pattern, null, input.call.tool)
 }
 
 covers_name(rule) if {
-	kind == "prompt"
+	input.call.kind == "prompt"
 	some pattern in rule.prompts
 	glob.match(pattern, null, input.call.tool)
 }
 
 covers_name(rule) if {
-	kind == "resource"
+	input.call.kind == "resource"
 	some pattern in rule.resources
 	glob.match(pattern, null, input.call.tool)
 }
 
 # A rule that names neither tools nor prompts nor resources covers everything its servers offer.
 covers_name(rule) if {
-	not kind == "gateway"
+	not input.call.kind == "gateway"
 	not rule.tools
 	not rule.prompts
 	not rule.resources
@@ -61,7 +62,7 @@ like(pattern, value) if glob.match(pattern, null, value)
 
 # The entries of the forbidden list ("server/tool") that cover this call.
 forbidden_by contains entry if {
-	kind == "tool"
+	input.call.kind == "tool"
 	some entry in data.settings.forbidden
 	glob.match(entry, null, concat("/", [input.call.server, input.call.tool]))
 }

@@ -1,4 +1,6 @@
-# What the gateway must do along with an allowed call.
+# What the gateway must do along with an allowed call. What no rule of data.json asks for stands here; the files that
+# say otherwise (bounds.rego, deep.rego, injection.rego, masks.rego, rates.rego, approvers.rego …) are left out by the
+# gateway where data.json has no use for them.
 package agentflow
 
 import rego.v1
@@ -6,12 +8,32 @@ import rego.v1
 obligations := {
 	"redact": data.settings.redact,
 	"rehydrate": rehydrate,
+	"mask": mask,
 	"approval": approval,
+	"rate_class": rate_class,
 	"max_result_bytes": max_result_bytes,
 	"cache_ttl": cache_ttl,
+	"model_tier": model_tier,
+	"log_level": log_level,
 	"deep": deep,
 	"injection": injection,
 }
+
+default mask := []
+
+default rate_class := null
+
+default max_result_bytes := null
+
+default cache_ttl := 0
+
+default model_tier := null
+
+default log_level := null
+
+default deep := false
+
+default injection := null
 
 # Real values for PII tokens go to trusted servers, and where a rule says so. The gateway's own tools never
 # need them: what they call in turn gets them by its own decision.
@@ -20,48 +42,20 @@ rehydrate contains "*" if {
 	not input.upstream.kind in {"gateway", "flow"}
 }
 
-rehydrate contains type if {
-	some name in covering
-	concerns(data.settings.rules[name])
-	some type in data.settings.rules[name].rehydrate
-}
-
 # Several reasons to ask make one question, with the shortest time to answer.
 default approval := null
 
-approval := {"who": "caller", "ttl": least(times_to_answer), "prompt": concat(" ", sort(prompts))} if {
-	count(asks) > 0
+approval := {"who": approvers, "count": approvers_needed, "ttl": least(times), "prompt": concat(" ", sort(prompts))} if {
+	asked := asks
+	count(asked) > 0
+	times := {ask.ttl | some ask in asked}
+	prompts := {ask.prompt | some ask in asked; ask.prompt != ""}
 }
 
-times_to_answer contains ask.ttl if {
-	some ask in asks
-}
+# Who may answer: whoever calls, unless a rule says otherwise (approvers.rego).
+default approvers := "caller"
 
-prompts contains ask.prompt if {
-	some ask in asks
-	ask.prompt != ""
-}
-
-# Where several rules set a bound, the smallest counts.
-default max_result_bytes := null
-
-max_result_bytes := least(result_bounds) if count(result_bounds) > 0
-
-result_bounds contains value if {
-	some name in covering
-	value := data.settings.rules[name].max_result_bytes
-	concerns(data.settings.rules[name])
-}
-
-default cache_ttl := 0
-
-cache_ttl := least(cache_ttls) if count(cache_ttls) > 0
-
-cache_ttls contains value if {
-	some name in covering
-	value := data.settings.rules[name].cache_ttl
-	concerns(data.settings.rules[name])
-}
+default approvers_needed := 1
 
 # The embedded engine's own min() compares numbers as text: of 60 and 300 it takes 300.
 least(values) := value if {

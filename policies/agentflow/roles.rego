@@ -17,29 +17,29 @@ open_by_default if housekeeping
 may(rights) if housekeeping
 
 may(rights) if {
-	kind == "tool"
+	input.call.kind == "tool"
 	rights.tools == "all"
 }
 
 may(rights) if {
-	kind == "tool"
+	input.call.kind == "tool"
 	rights.tools == "read_only"
 	read_only
 }
 
 may(rights) if {
-	kind == "tool"
+	input.call.kind == "tool"
 	rights.tools == "not_destructive"
 	not destructive
 }
 
 may(rights) if {
-	kind == "prompt"
+	input.call.kind == "prompt"
 	rights.prompts == true
 }
 
 may(rights) if {
-	kind == "resource"
+	input.call.kind == "resource"
 	rights.resources == true
 }
 
@@ -53,7 +53,7 @@ destructive if {
 
 # Surfaces of the gateway itself. They carry no tool; what they list is decided line by line.
 housekeeping if {
-	kind == "gateway"
+	input.call.kind == "gateway"
 	input.call.surface in {
 		"initialize", "server/discover", "ping", "logging/setLevel", "completion/complete",
 		"tools/list", "resources/list", "resources/templates/list", "prompts/list",

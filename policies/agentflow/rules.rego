@@ -9,10 +9,9 @@ objections contains {"code": "forbidden", "message": "this tool is on the forbid
 }
 
 objections contains {"code": name, "message": why(rule, "a rule denies this call")} if {
-	some name in covering
+	some name in concerning
 	rule := data.settings.rules[name]
 	rule.effect == "deny"
-	concerns(rule)
 }
 
 objections contains {"code": name, "message": why(rule, "only certain roles may do this")} if {
@@ -23,22 +22,20 @@ objections contains {"code": name, "message": why(rule, "only certain roles may 
 }
 
 grounds contains {"code": name, "message": why(rule, "a rule allows this call")} if {
-	some name in covering
+	some name in concerning
 	rule := data.settings.rules[name]
 	rule.effect == "allow"
-	concerns(rule)
 }
 
 asks contains {"ttl": object.get(rule, "ttl", data.settings.approval_ttl), "prompt": why(rule, "")} if {
-	some name in covering
+	some name in concerning
 	rule := data.settings.rules[name]
 	rule.effect == "approve"
-	concerns(rule)
 }
 
 # Tools that say they destroy things, by the trust put in their server: "allow", "ask" or "deny".
 destructive_policy := data.settings.destructive[input.upstream.trust] if {
-	kind == "tool"
+	input.call.kind == "tool"
 	destructive
 }
 

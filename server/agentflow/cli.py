@@ -70,7 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"agentflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        _serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _version,
+        _serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _keys,
+        _credentials, _approvals, _db, _version,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -237,7 +238,7 @@ def _policy(commands: Any) -> None:
     parser = commands.add_parser("policy", help="Work with the Rego bundle.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     check = _command(actions, "check", "policy:check", "Compile a bundle and run its tests.", aliases=["test"])
-    check.add_argument("bundle", nargs="?", type=Path, help="a folder or an OPA bundle; default: the configured one")
+    check.add_argument("bundle", nargs="?", type=Path, help="a folder or an OPA bundle; default: the one in force")
     build = _command(actions, "build", "policy:build", "Write the bundle as an archive that OPA loads.")
     build.add_argument("-o", dest="output", type=Path, default=Path("bundle.tar.gz"), help="default: bundle.tar.gz")
     build.add_argument("--revision", help="what its manifest says; default: a hash of its content")
@@ -252,9 +253,23 @@ def _policy(commands: Any) -> None:
     replay.add_argument("--since", required=True, metavar="WHEN", help="7d, 12h, 2026-11-01, 2026-11-01T12:30")
     replay.add_argument("--until", metavar="WHEN", help="default: now")
     replay.add_argument("-n", type=_count, default=50, help="lines of the table (default 50)")
+    upload = _command(actions, "upload", "policy_bundles:upload", "Test a bundle and keep it in the store.")
+    upload.add_argument("bundle", nargs="?", type=Path, help="a folder or an OPA bundle; default: the configured one")
+    upload.add_argument("--note", metavar="TEXT", help="what it is about")
+    upload.add_argument("--activate", action="store_true", help="and put it in force")
+    activate = _command(actions, "activate", "policy_bundles:activate", "Put a kept bundle in force, in gateways too.")
+    activate.add_argument("revision", metavar="REVISION", help="the first characters are enough")
+    back = _command(actions, "rollback", "policy_bundles:rollback", "Put in force what was before the last choice.")
+    back.add_argument("--to-file", action="store_true", help="what the configuration file says, instead")
+    shown = _command(actions, "list", "policy_bundles:show", "List the bundles that are kept; say what is in force.")
+    shown.add_argument("-n", type=_count, default=50, help="choices told with --json (default 50)")
+    for action in (activate, back, shown):
+        _with_config(action)
     for action in (build, evaluate, explain, replay):
-        action.add_argument("--bundle", type=Path, metavar="PATH", help="default: the configured one")
-    for action in (check, build, evaluate, explain, replay):
+        action.add_argument(
+            "--bundle", type=Path, metavar="PATH", help="or the revision of a kept one; default: the one in force"
+        )
+    for action in (check, build, evaluate, explain, replay, upload):
         action.add_argument(
             "--layer", type=Path, action="append", metavar="DIR", help="lay this folder over it; library/NAME ships"
         )
@@ -324,6 +339,88 @@ def _vault(commands: Any) -> None:
     rotate.add_argument("--data-keys", action="store_true", help="make new data keys and seal every entry anew")
     rotate.add_argument("--tenant", help="with --data-keys: only this tenant")
     _with_config(rotate)
+
+
+def _credentials(commands: Any) -> None:
+    parser = commands.add_parser("credentials", help="What callers present to servers in their own name.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = _command(actions, "list", "credentials:show", "List who has a credential at which server.")
+    listed.add_argument("server", nargs="?", metavar="SERVER", help="default: every server")
+    listed.add_argument("--tenant", help="default: every tenant")
+    stored = _command(actions, "set", "credentials:put", "Store a caller's key or token, read from standard input.")
+    stored.add_argument("--env", metavar="NAME", help="read it from this environment variable instead")
+    connected = _command(actions, "connect", "credentials:connect", "Connect a caller in the browser (OAuth).")
+    connected.add_argument("--no-browser", action="store_true", help="only print the address")
+    connected.add_argument(
+        "--port", type=_port, default=0, help="loopback port that the browser comes back to (default: a free one)"
+    )
+    revoked = _command(actions, "revoke", "credentials:revoke", "Remove a credential, in running gateways too.")
+    for action in (stored, connected, revoked):
+        action.add_argument("server", metavar="SERVER", help="by its name in the configuration")
+        action.add_argument("--principal", metavar="TENANT/ID", help="whose; default: the local caller's")
+    for action in (listed, stored, connected, revoked):
+        _with_config(action)
+
+
+def _approvals(commands: Any) -> None:
+    parser = commands.add_parser("approvals", help="See what waits for people's approval, and answer it.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = _command(actions, "list", "approvals:show_all", "List what waits for approval, newest first.")
+    states = ["open", "approved", "denied", "expired", "used", "void"]
+    which = listed.add_mutually_exclusive_group()
+    which.add_argument("--state", choices=states, default="open", help="default: open")
+    which.add_argument("--all", action="store_true", help="whatever has become of it")
+    listed.add_argument("--tenant", help="only calls of this tenant's principals")
+    listed.add_argument("-n", dest="limit", type=_count, default=100, help="at most so many (default 100)")
+    shown = _command(actions, "show", "approvals:show", "Say everything about one.")
+    yes = _command(actions, "approve", "approvals:approve", "Let the call go on, in running gateways within a second.")
+    no = _command(actions, "deny", "approvals:deny", "Refuse the call, also where it was approved and not made yet.")
+    for action in (shown, yes, no):
+        action.add_argument("id", metavar="ID", help="as `list` shows it; its first characters are enough")
+    for action in (yes, no):
+        action.add_argument("--comment", metavar="TEXT", help="kept with the vote")
+    for action in (listed, shown, yes, no):
+        _with_config(action)
+
+
+def _keys(commands: Any) -> None:
+    parser = commands.add_parser("keys", help="Make, list, replace and revoke the API keys of callers.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = _command(actions, "create", "keys:create", "Make a key for a caller and print it, this once.")
+    create.add_argument("principal", metavar="PRINCIPAL", help="the caller's name, unique within its tenant")
+    create.add_argument("--roles", default="agent", metavar="ROLE,…", help="as policy knows them; default: agent")
+    create.add_argument("--tenant", default="default", help="default: default")
+    create.add_argument("--kind", default="agent", choices=["user", "agent", "service"], help="default: agent")
+    create.add_argument("--scopes", default="", metavar="SCOPE,…", help="as policy knows them; default: none")
+    create.add_argument("--expires", default="90d", metavar="WHEN", help="90d (default), 2027-01-31, never")
+    create.add_argument("--label", metavar="TEXT", help="what it is for")
+    listed = _command(actions, "list", "keys:show_all", "List the keys that count, newest first.")
+    listed.add_argument("--all", action="store_true", help="expired and revoked ones, too")
+    listed.add_argument("--tenant", help="only this tenant's")
+    listed.add_argument("--principal", metavar="ID", help="only this caller's")
+    shown = _command(actions, "show", "keys:show", "Say everything about a key but the key.")
+    rotate = _command(actions, "rotate", "keys:rotate", "Make a new key in the place of one, and print it.")
+    rotate.add_argument("--grace", default="24h", metavar="TIME", help="how long the old one goes on (default 24h)")
+    rotate.add_argument("--expires", metavar="WHEN", help="of the new one; default as long as the old one was made for")
+    for action in (shown, rotate):
+        action.add_argument("key", metavar="ID", help="as `list` shows it")
+    revoke = _command(actions, "revoke", "keys:revoke", "End keys for good, in running gateways within a second.")
+    revoke.add_argument("keys", nargs="+", metavar="ID", help="as `list` shows it, or a whole key that has leaked")
+    for action in (create, listed, shown, rotate, revoke):
+        _with_config(action)
+
+
+def _db(commands: Any) -> None:
+    parser = commands.add_parser("db", help="Check the databases, and bring their tables up to date.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    check = _command(actions, "check", "db:check", "Say where state is kept and of which version; 1 when one is off.")
+    up = _command(actions, "upgrade", "db:upgrade", "Make missing tables, and bring the store's up to date.")
+    up.add_argument("--grant", metavar="ROLE", help="let this role of PostgreSQL use the tables, and no more")
+    down = _command(actions, "downgrade", "db:downgrade", "Take the store's tables back, and say what is lost.")
+    down.add_argument("revision", metavar="REV", help="as `check` shows it; base for none, -1 for the one before")
+    down.add_argument("--yes", action="store_true", help="do it; without, only say what would be lost")
+    for action in (check, up, down):
+        _with_config(action)
 
 
 def _version(commands: Any) -> None:

@@ -10,16 +10,23 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import AliasChoices, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from agentflow.config_base import Section
+from agentflow.config_admin import AdminConfig
+from agentflow.config_approvals import ApprovalsConfig
+from agentflow.config_auth import AuthConfig
+from agentflow.config_base import PostgresUrl, Section
+from agentflow.config_credentials import UpstreamAuth, check_fits
 from agentflow.config_guard import GuardConfig
 from agentflow.paths import default_data_dir
 
+S = TypeVar("S", bound=Section)
 ServerType = Literal["stdio", "http", "sse", "openapi", "tools"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+Tier = Literal["offline", "small", "medium", "large"]  # models by strength; `offline` is none
 
 
 def is_loopback(host: str) -> bool:
@@ -75,8 +82,17 @@ class ServerConfig(Section):
         description="Whether it may be given real values for PII tokens, and whether what it returns is taken as "
         "data from a stranger (untrusted).",
     )
+    reach: Literal["any", "public"] = Field(
+        default="any",
+        description="`public`: an http or sse server is connected to only where every address of its name is one of "
+        "the open Internet.",
+    )
     sensitivity: Literal["public", "private"] = Field(
         default="public", description="Whether what it returns is private to this installation."
+    )
+    tenants: tuple[str, ...] = Field(
+        default=(),
+        description="Tenants whose callers may know of this server and use it, whatever the policy says; empty: all.",
     )
     env_allow: tuple[str, ...] = Field(
         default=(), description="Names of the gateway's own environment variables a stdio server may inherit."
@@ -84,6 +100,11 @@ class ServerConfig(Section):
     credentials: dict[str, SecretStr] = Field(
         default_factory=dict,
         description="Headers that hold secrets, added to each request: {Authorization: 'Bearer ${TOKEN}'}.",
+    )
+    auth: UpstreamAuth | None = Field(
+        default=None,
+        description="How each caller is known to this server: `oauth`, or {type: …}. Without it every call goes out under "
+        "the gateway's own `credentials`.",
     )
     description: str | None = Field(default=None, description="For people; not sent anywhere.")
 
@@ -115,48 +136,22 @@ class ServerConfig(Section):
             raise ValueError("needs one of `command`, `url`, `spec` or `path`")
         if getattr(self, needed[self.type]) is None:
             raise ValueError(f"type {self.type!r} needs `{needed[self.type]}`")
+        if self.auth is not None:
+            check_fits(self.auth, self.type)
         return self
 
 
-class ApiKey(Section):
-    """A caller known by a key. The key comes from the environment (`${VAR}`) or a file (`key_file`)."""
+class RateClass(Section):
+    """How often one caller may make calls that policy counts in this class (obligation `rate_class`)."""
 
-    id: str = Field(description="Stable name of the caller, unique within its tenant.")
-    key: SecretStr | None = Field(default=None, description="The key, as ${VAR}.")
-    key_file: Path | None = Field(default=None, description="File that holds the key and nothing else.")
-    kind: Literal["user", "agent", "service"] = Field(default="agent", description="What the caller is.")
-    roles: tuple[str, ...] = Field(default=("agent",), description="Roles, as policy knows them.")
-    tenant: str = Field(
-        default="default", description="Tenant: PII tokens, sessions and records of tenants never meet."
-    )
-    scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
-
-    @model_validator(mode="after")
-    def _one_source(self) -> ApiKey:
-        if (self.key is None) == (self.key_file is None):
-            raise ValueError("needs exactly one of `key` and `key_file`")
-        return self
-
-
-class LocalPrincipal(Section):
-    """Who a caller is where nothing authenticates it: stdio, and loopback HTTP without keys."""
-
-    id: str = Field(default="local", description="Name of the caller in records.")
-    kind: Literal["user", "agent", "service"] = Field(default="user", description="What the caller is.")
-    roles: tuple[str, ...] = Field(default=("operator",), description="Roles, as policy knows them.")
-    tenant: str = Field(default="default", description="Tenant of the caller.")
-    scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
-
-
-class AuthConfig(Section):
-    """Authentication of the front. With any key configured every HTTP caller needs one."""
-
-    api_keys: tuple[ApiKey, ...] = Field(default=(), description="Callers known by a key.")
-    local: LocalPrincipal = Field(default=LocalPrincipal(), description="Who an unauthenticated local caller is.")
+    calls_per_minute: int = Field(gt=0, description="Calls per minute of one caller in this class.")
 
 
 class LimitsConfig(Section):
-    """Bounds on what one caller can make the gateway do. Sizes are bytes, times seconds."""
+    """Bounds on what one caller can make the gateway do. Sizes are bytes, times seconds.
+
+    Gateways that share a PostgreSQL store (`store.url`) count calls per minute together; everything else is of each.
+    """
 
     max_body: int = Field(default=4 * 1024 * 1024, gt=0, description="Largest request body, bytes.")
     max_depth: int = Field(default=100, gt=0, le=500, description="Deepest nesting of a JSON body.")
@@ -164,6 +159,9 @@ class LimitsConfig(Section):
     max_concurrent: int = Field(default=512, gt=0, description="Calls in flight, all callers together.")
     max_concurrent_per_principal: int = Field(default=128, gt=0, description="Calls in flight of one caller.")
     calls_per_minute: int = Field(default=0, ge=0, description="Calls per minute of one caller; 0 means unlimited.")
+    classes: dict[str, RateClass] = Field(
+        default_factory=dict, description="Rate classes by name, for policies that set a `rate_class`."
+    )
     request_read_timeout: float = Field(default=15.0, gt=0, description="Seconds a client has to send its request.")
     max_result: int = Field(default=32 * 1024 * 1024, gt=0, description="Largest answer of a server, bytes.")
     max_tools_per_server: int = Field(default=20_000, gt=0, description="Most tools one server may list.")
@@ -265,19 +263,20 @@ class AuditConfig(Section):
         default=0, ge=0, description="Bytes that all segments together may take; the oldest are retired. 0: no limit."
     )
     index: bool = Field(default=True, description="Keep a database of where records are, for `agentflow audit query`.")
-    index_url: SecretStr | None = Field(
+    index_url: PostgresUrl | None = Field(
         default=None,
-        description="PostgreSQL database of the index, postgresql://…, as ${VAR}; default audit.db in the data "
-        "directory.",
+        description="PostgreSQL database of the index, postgresql://…, as ${VAR}; default store.url, and without it "
+        "audit.db in the data directory, which `null` says too.",
     )
 
 
 class StoreConfig(Section):
     """The database of keys, approvals, credentials, shared limits and uploaded policies."""
 
-    url: SecretStr | None = Field(
+    url: PostgresUrl | None = Field(
         default=None,
-        description="postgresql://… for several gateways, as ${VAR}; default agentflow.db in data_dir.",
+        description="postgresql://… for several gateways, as ${VAR}, also for vault, taint, pins and audit index where "
+        "their own `url` says nothing; default agentflow.db in data_dir.",
     )
 
 
@@ -308,6 +307,9 @@ class FlowConfig(Section):
     )
     api_key: SecretStr | None = Field(default=None, description="Key of that endpoint, as ${VAR}.")
     model: str | None = Field(default=None, description="Name of the model there.")
+    tier: Literal["small", "medium", "large"] = Field(
+        default="large", description="How strong that model is, for policies that set a `model_tier`."
+    )
     max_turns: int = Field(default=5, ge=1, le=50, description="Most rounds of plan, execute and verify.")
     timeout: float = Field(default=120.0, gt=0, description="Seconds for one request to the model.")
 
@@ -316,15 +318,24 @@ class ServeConfig(Section):
     """The front. `allowed_hosts`/`allowed_origins` add to the loopback names and the bound address."""
 
     host: str = Field(
-        default="127.0.0.1", description="Address to listen on; beyond loopback `auth.api_keys` is required."
+        default="127.0.0.1", description="Address to listen on; beyond loopback callers must say who they are (`auth`)."
     )
     port: int = Field(default=8808, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     path: str = Field(default="/mcp", pattern=r"^/", description="Path of the MCP endpoint.")
+    public_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$",
+        description="Address that clients reach the gateway by, without `path`: https://gateway.example.org.",
+    )
     allowed_hosts: tuple[str, ...] = Field(default=(), description="Further `Host` values that are answered.")
     allowed_origins: tuple[str, ...] = Field(default=(), description="Further `Origin` values that are answered.")
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
+    log_level: LogLevel = Field(
         default="info", description="What is logged to stderr."
     )
+
+
+def _kept_in(section: S, field: str, url: SecretStr) -> S:
+    return section if field in section.model_fields_set else section.model_copy(update={field: url})
 
 
 class Config(BaseSettings):
@@ -355,11 +366,23 @@ class Config(BaseSettings):
     pipeline: PipelineConfig = Field(default=PipelineConfig(), description="Order and behaviour of the stages.")
     guard: GuardConfig = Field(default=GuardConfig(), description="PII and injection.")
     policy: PolicyConfig = Field(default=PolicyConfig(), description="The Rego bundle.")
+    approvals: ApprovalsConfig = Field(default=ApprovalsConfig(), description="People's consent to calls.")
     audit: AuditConfig = Field(default=AuditConfig(), description="The audit log.")
     store: StoreConfig = Field(default=StoreConfig(), description="The database.")
+    admin: AdminConfig = Field(default=AdminConfig(), description="The REST interface and the page.")
     catalogue: CatalogueConfig = Field(default=CatalogueConfig(), description="How the merged catalogue is shown.")
     flow: FlowConfig = Field(default=FlowConfig(), description="Planner, executor, verifier, solver.")
     tools: tuple[Path, ...] = Field(default=(), description="Further folders of tool files, beside the shipped one.")
+
+    @model_validator(mode="after")
+    def _one_database(self) -> Config:
+        """`store.url` stands for the addresses that are not given; a given `null` stays: that one is kept in files."""
+        url = self.store.url
+        if url is not None:
+            vault, pins = _kept_in(self.guard.vault, "url", url), _kept_in(self.guard.pins, "url", url)
+            object.__setattr__(self, "guard", self.guard.model_copy(update={"vault": vault, "pins": pins}))
+            object.__setattr__(self, "audit", _kept_in(self.audit, "index_url", url))
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 
-from agentflow.config_base import Section
+from agentflow.config_base import PostgresUrl, Section
 
 Strategy = Literal["token", "mask", "hash", "generalise", "format_preserving", "synthetic", "drop", "pass"]
 Action = Literal["annotate", "spotlight", "cut", "quarantine", "block"]
@@ -30,9 +30,10 @@ class RecognisersConfig(Section):
 class VaultConfig(Section):
     """Where tokens and their values are kept, and who holds the master key."""
 
-    url: SecretStr | None = Field(
+    url: PostgresUrl | None = Field(
         default=None,
-        description="postgresql://… for several gateways, also for what conversations read; default files in data_dir.",
+        description="postgresql://… for several gateways, also for what conversations read; default store.url, and "
+        "without it files in data_dir, which `null` says too.",
     )
     kms_key: str | None = Field(
         default=None, description="AWS KMS key (id, ARN or alias) that wraps the tenants' data keys; needs boto3."
@@ -125,6 +126,11 @@ class InjectionConfig(Section):
 class PinsConfig(Section):
     """What happens when a server's definitions are new or have changed."""
 
+    url: PostgresUrl | None = Field(
+        default=None,
+        description="postgresql://… for several gateways, which then hold and approve together; default store.url, and "
+        "without it pins.db in data_dir, which `null` says too.",
+    )
     mode: Literal["first_use", "approve", "off"] = Field(
         default="first_use",
         description="`first_use` trusts what is seen first and holds what changes; `approve` holds new ones too.",

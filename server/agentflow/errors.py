@@ -168,6 +168,37 @@ class StoreUnavailable(AgentFlowError):
     kind = "store_unavailable"
 
 
+class Forbidden(AgentFlowError):
+    """The caller is known, and may not do this."""
+
+    code = -32001
+    kind = "forbidden"
+
+
+class NotFound(AgentFlowError):
+    """What is to be shown or changed does not exist, or is another tenant's."""
+
+    code = INVALID_PARAMS
+    kind = "not_found"
+
+
+class Conflict(AgentFlowError):
+    """It cannot be done as things are: it exists already, is settled, or has changed in between."""
+
+    code = INVALID_REQUEST
+    kind = "conflict"
+
+
+class CredentialRequired(AgentFlowError):
+    """The caller has no credential at this server that it accepts; the call was not processed.
+
+    `data` says which `server`, and under `connect_url` where the person gives one, if there is such a place.
+    """
+
+    code = -32003
+    kind = "credential_required"
+
+
 class StageFailed(AgentFlowError):
     """A stage crashed or timed out and its fail mode is `closed`."""
 
@@ -176,10 +207,43 @@ class StageFailed(AgentFlowError):
 
 
 class Unauthenticated(AgentFlowError):
-    """No usable credential was presented."""
+    """No usable credential was presented.
+
+    Attributes:
+        reason: why, one word of ours for the record: `expired`; it tells nothing that was presented.
+        error: the error code of the challenge (RFC 6750, section 3.1), or "" where nothing was presented.
+        status: of the HTTP answer.
+    """
 
     code = -32019
     kind = "unauthenticated"
+    status: ClassVar[int] = 401
+
+    def __init__(self, message: str, *, fix: str = "", reason: str = "nothing", error: str = "") -> None:
+        super().__init__(message, fix=fix)
+        self.reason = reason
+        self.error = error
+
+
+class InsufficientScope(Unauthenticated):
+    """The caller is known, and its token is not good enough. `scopes` are the ones that would be."""
+
+    code = -32005
+    kind = "insufficient_scope"
+    status = 403
+
+    def __init__(self, message: str, scopes: tuple[str, ...]) -> None:
+        fix = f"ask for a token with the scopes {' '.join(scopes)}"
+        super().__init__(message, fix=fix, reason=self.kind, error=self.kind)
+        self.scopes = scopes
+
+
+class IdentityUnavailable(Unauthenticated):
+    """Who calls cannot be found out just now: the issuer's keys cannot be fetched (fail closed)."""
+
+    code = -32004
+    kind = "identity_unavailable"
+    status = 503
 
 
 class UpstreamError(AgentFlowError):

@@ -14,7 +14,8 @@ from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from pydantic import SecretStr
 
-from agentflow.config import ApiKey, AuthConfig, LimitsConfig, ServeConfig
+from agentflow.config import LimitsConfig, ServeConfig
+from agentflow.config_auth import ApiKey, AuthConfig
 from agentflow.gateway.http import HttpFront
 from agentflow.gateway.inbound import deeper
 from agentflow.gateway.serve import _bind

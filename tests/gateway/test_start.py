@@ -12,6 +12,7 @@ from gateway_process import child_environment
 # beartype) for what a session is shown, where it believes that all requests come from one client.
 ABSENT = {"litellm", "presidio_analyzer", "spacy", "dbos", "boto3", "torch", "trl", "openai"}
 ABSENT |= {"griffe", "beartype", "key_value", "pandas", "numpy"}
+ABSENT |= {"sqlalchemy", "alembic", "psycopg", "jinja2"}
 STARTED = """
 import asyncio, sys
 from agentflow.config import Config

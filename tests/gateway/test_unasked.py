@@ -195,7 +195,7 @@ async def test_the_question_and_its_answer_go_through_the_pipeline(shop: JSON, r
         ran = {(direction, stage) for stage, direction, surface, *_ in call["stages"] if surface == method}
         assert {("outbound", "screen"), ("outbound", "redact"), ("inbound", "screen"), ("inbound", "label")} <= ran
         assert "kunde.example" not in json.dumps(call)
-        assert call["approval"]["state"] == "approved"
+        assert call["approval"]["state"] == "used"
 
         refused = await world.call("write", {"text": ATTACK}, caller(line=line))
         assert refused["error"]["code"] == -32012 and len(line.asked) == 1

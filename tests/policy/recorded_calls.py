@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from agentflow.audit.asked import abridged, told
+from agentflow.audit.asked import abridged, size_of, told
 from agentflow.audit.log import AuditLog
 from agentflow.pipeline.call import JSON, Decision
 
@@ -22,10 +22,12 @@ def question(
         },
         "call": {
             "kind": "tool", "surface": "tools/call", "phase": "call", "server": server, "tool": tool,
-            "annotations": {}, "arguments": arguments or {}, "pii": {"types": [], "counts": {}, "paths": []},
+            "annotations": {}, "arguments": arguments or {}, "size": size_of(arguments or {}),
+            "pii": {"types": [], "counts": {}, "paths": []},
             "injection": {"score": 0.0},
         },
-        "session": {"taint": [], "counts": {}},
+        "session": {"id": "", "taint": [], "counts": {}, "approvals": {}},
+        "budget": {"calls_left": None},
         "upstream": {"trust": "untrusted", "sensitivity": "public", "kind": "http"},
         "time": {"hour": 12, "weekday": "monday"},
     }  # fmt: skip

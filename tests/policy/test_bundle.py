@@ -110,6 +110,14 @@ def test_the_default_bundle_reads_neither_arguments_nor_time() -> None:
         ({"rules": {"r": {"severs": ["x"]}}}, "settings.rules.r.severs"),
         ({"rules": {"r": {"effect": "block"}}}, "settings.rules.r.effect"),
         ({"rules": {"r": {"tools": []}}}, "settings.rules.r.tools"),
+        ({"rules": {"r": {"rate_class": "slow"}}}, "'slow' is not among settings.rate_classes"),
+        ({"roles": {"agent": {"rate_class": "slow"}}}, "'slow' is not among settings.rate_classes"),
+        ({"rules": {"r": {"model_tier": "huge"}}}, "settings.rules.r.model_tier"),
+        ({"rules": {"r": {"log_level": "loud"}}}, "settings.rules.r.log_level"),
+        ({"rules": {"r": {"mask": ["email"]}}}, "settings.rules.r.mask"),
+        ({"rules": {"r": {"effect": "approve", "approvers": {"who": []}}}}, "settings.rules.r.approvers.who"),
+        ({"rules": {"r": {"effect": "approve", "approvers": {"who": ["bob"]}}}}, "settings.rules.r.approvers.who"),
+        ({"rules": {"r": {"effect": "deny", "approvers": {"who": ["role:a"]}}}}, "approvers count only where"),
         ({"rules": {"r": {"tools": ["a?"]}}}, "settings.rules.r.tools.0"),
         ({"rules": {"r": {"effect": "deny", "roles": ["agnet"]}}}, "no role 'agnet'"),
         ({"rules": {"r": {"effect": None}}}, "null is no value"),
@@ -143,7 +151,7 @@ def test_a_bundle_that_reads_names_elsewhere_is_not_grouped(tmp_path: Path) -> N
 
 def test_what_ships_unchanged_is_not_tested_again_at_a_start(tmp_path: Path) -> None:
     default = read_bundle(PolicyConfig())
-    assert len(default.trials()) == 2
+    assert len(default.trials()) == 3
     assert default.trials(whole=False) == []
     folder = copy_of_default(tmp_path)
     assert read_bundle(PolicyConfig(bundle=folder)).trials(whole=False) == []

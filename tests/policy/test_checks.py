@@ -109,3 +109,19 @@ def test_the_world_is_what_the_configuration_says() -> None:
     assert world.servers == {"a", "agentflow"}
     assert world.roles == {"admin"}
     assert world.tools is None
+
+
+def test_a_rate_class_that_the_configuration_lacks_is_named() -> None:
+    data = {"settings": {"rate_classes": ["slow"], "rules": {"r": {"rate_class": "slow"}}}}
+    bundle = read_bundle(PolicyConfig(data=data))
+    (doubt,) = warnings_of(bundle, World(classes=()))
+    assert "does not define 'slow'" in doubt
+    assert warnings_of(bundle, World(classes=("slow",))) == []
+
+
+def test_approvers_of_a_role_that_nobody_has_are_named() -> None:
+    rule = {"effect": "approve", "approvers": {"who": ["role:board", "principal:default/ann"]}}
+    bundle = read_bundle(PolicyConfig(data={"settings": {"rules": {"r": rule}}}))
+    assert any(
+        "'board'" in doubt for doubt in warnings_of(bundle, World(roles=("admin", "operator", "agent", "viewer")))
+    )

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from agentflow.audit.asked import told
 from agentflow.pipeline.call import Obligations
-from agentflow.policy.decision import WrongType, denied, is_fault, parse
+from agentflow.policy.decision import WrongType, denied, is_fault, parse, stricter
 
 ASK = {"who": "caller", "ttl": 60, "prompt": "sure?"}
 
@@ -66,11 +67,27 @@ def test_what_is_left_out_takes_the_safe_default() -> None:
         {"allow": True, "obligations": {"approval": {**ASK, "ttl": "60"}}},
         {"allow": True, "obligations": {"approval": {**ASK, "who": "cfo"}}},
         {"allow": True, "obligations": {"approval": {**ASK, "prompt": 1}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "who": []}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "who": ["caller", "cfo"]}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "who": "role:"}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "who": "principal:bob"}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "count": 0}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "count": 1.5}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "count": True}}},
+        {"allow": True, "obligations": {"approval": {**ASK, "count": 1000}}},
         {"allow": True, "obligations": {"max_result_bytes": -1}},
         {"allow": True, "obligations": {"max_result_bytes": True}},
         {"allow": True, "obligations": {"cache_ttl": "1"}},
         {"allow": True, "obligations": {"injection": "shred"}},
         {"allow": True, "obligations": {"injection": True}},
+        {"allow": True, "obligations": {"mask": "EMAIL"}},
+        {"allow": True, "obligations": {"mask": ["email"]}},
+        {"allow": True, "obligations": {"rate_class": ""}},
+        {"allow": True, "obligations": {"rate_class": ["slow"]}},
+        {"allow": True, "obligations": {"model_tier": "huge"}},
+        {"allow": True, "obligations": {"model_tier": ["small"]}},
+        {"allow": True, "obligations": {"log_level": "loud"}},
+        {"allow": True, "obligations": {"log_level": 10}},
     ],
 )
 def test_anything_else_is_refused(value: Any) -> None:
@@ -86,3 +103,45 @@ def test_a_policy_says_what_is_done_about_injected_instructions(action: str) -> 
 def test_a_fault_is_told_from_a_denial() -> None:
     assert is_fault(denied("policy_timeout", "late", ""))
     assert not is_fault(parse({"allow": False, "reasons": [{"code": "rule", "message": ""}]}, ""))
+
+
+def test_obligations_of_every_kind_are_typed_and_told() -> None:
+    owed = {"mask": ["IBAN", "EMAIL"], "rate_class": "slow", "model_tier": "small", "log_level": "info"}
+    decision = parse({"allow": True, "obligations": owed}, "")
+    assert decision.obligations == Obligations(
+        mask=("EMAIL", "IBAN"), rate_class="slow", model_tier="small", log_level="info"
+    )
+    shown = told(decision)["obligations"]
+    assert {name: shown[name] for name in owed} == {**owed, "mask": ("EMAIL", "IBAN")}
+    assert not owed.keys() & told(parse({"allow": True}, ""))["obligations"].keys()
+
+
+@pytest.mark.parametrize(
+    ("own", "origin", "masked"),
+    [
+        (("EMAIL",), (), ()),
+        (("EMAIL",), ("EMAIL", "IBAN"), ("EMAIL",)),
+        (("*",), ("IBAN",), ("IBAN",)),
+        (("EMAIL",), ("*",), ("EMAIL",)),
+    ],
+)
+def test_what_only_one_of_two_decisions_masks_is_a_token(
+    own: tuple[str, ...], origin: tuple[str, ...], masked: tuple[str, ...]
+) -> None:
+    joined = stricter(Obligations(redact=(), mask=own), Obligations(redact=(), mask=origin))
+    assert joined.mask == masked
+    assert {*own, *origin} <= set(joined.redact)
+
+
+@pytest.mark.parametrize(
+    ("asked", "typed"),
+    [
+        ({"who": "role:finance"}, {"who": "role:finance"}),
+        ({"who": ["role:finance"], "count": 1}, {"who": "role:finance"}),
+        ({"who": ["role:b", "caller", "role:b"]}, {"who": ["caller", "role:b"]}),
+        ({"who": "principal:t/bob@x.org", "count": 2}, {"who": "principal:t/bob@x.org", "count": 2}),
+    ],
+)
+def test_policy_may_ask_others_and_several(asked: Any, typed: Any) -> None:
+    decision = parse({"allow": True, "obligations": {"approval": {**ASK, **asked}}}, "rev")
+    assert decision.obligations.approval == {**ASK, **typed}

@@ -40,9 +40,23 @@ def test_a_calls_document_holds_the_labelled_arguments_and_fits_the_schema() -> 
     assert CLEAR not in json.dumps(built)
     assert built["call"]["arguments"] == {"to": TOKEN}
     assert built["call"]["pii"] == {"types": ["EMAIL"], "counts": {"EMAIL": 1}, "paths": ["/arguments/to"]}
-    assert built["session"] == {"taint": ["private"], "counts": {"crm": 2}}
+    name = built["session"].pop("id")
+    assert built["session"] == {"taint": ["private"], "counts": {"crm": 2}, "approvals": {}}
+    assert len(name) == 32
+    assert built["call"]["size"] == len(json.dumps({"to": TOKEN}, separators=(",", ":")))
+    assert built["budget"] == {"calls_left": None}
     assert built["upstream"] == {"trust": "trusted", "sensitivity": "private", "kind": "stdio"}
     assert built["principal"]["roles"] == ["agent"]
+
+
+def test_what_a_person_approved_and_what_is_left_to_ask_are_told() -> None:
+    made = call()
+    made.session.approvals["pay/transfer"] = 2
+    made.calls_left = 7
+    built = document.for_call(made)
+    jsonschema.validate(built, SCHEMA)
+    assert built["session"]["approvals"] == {"pay/transfer": 2}
+    assert built["budget"] == {"calls_left": 7}
 
 
 def test_arguments_that_were_not_labelled_are_left_out() -> None:

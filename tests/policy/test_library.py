@@ -12,6 +12,7 @@ import pytest
 from policy.opa_server import Opa, one_module
 from policy.recorded_calls import question
 
+from agentflow.audit.asked import told
 from agentflow.config import PolicyConfig
 from agentflow.paths import shipped
 from agentflow.pipeline.call import JSON, Decision
@@ -59,12 +60,15 @@ def test_every_case_comes_out_as_it_says_on_both_engines(example: Any) -> None:
         document = document_of(case)
         decision = engine.decide(document)
         assert came_out(decision) == case["expect"], (case["case"], decision)
+        owed = told(decision).get("obligations", {})
+        for name, value in case.get("owes", {}).items():
+            assert owed.get(name) == value, case["case"]
         assert {*case.get("codes", ())} <= {code for code, _ in decision.reasons}, case["case"]
         assert parse(other.value("agentflow/decision", document), engine.revision) == decision, case["case"]
 
 
-def test_there_are_ten_and_each_says_what_it_is_for() -> None:
-    assert len(NAMES) == 10
+def test_there_are_twelve_and_each_says_what_it_is_for() -> None:
+    assert len(NAMES) == 12
     for name in NAMES:
         title, _, text = (LIBRARY / name / "README.md").read_text().partition("\n\n")
         assert title == f"# {name}"

@@ -18,6 +18,7 @@ from upstream_processes import listening_process
 
 from agentflow import cli
 from agentflow.audit.read import entries
+from agentflow.guard.pins.sqlite_store import SqlitePins
 from tests.gateway.full_world import until
 from tests.gateway.service_world import World, caller, config_of, running
 
@@ -362,7 +363,7 @@ async def test_a_file_that_cannot_be_written_lets_nothing_new_in(tmp_path: Path)
     mail = Mail(tmp_path)
     async with world_of(tmp_path, mail) as world:
         store = world.service._pinning._store
-        assert store is not None
+        assert isinstance(store, SqlitePins)
         store._db.execute("PRAGMA query_only = 1")
         mail.change(tools=[SEND, LIST, {**LIST, "name": "list_sent", "description": "Lists what was sent."}])
 

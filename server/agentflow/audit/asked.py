@@ -7,10 +7,11 @@ itself only the hints (booleans) stay.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
-from agentflow.guard.walk import masked_pointer
+from agentflow.guard.walk import masked_pointer, serialised
 from agentflow.pipeline.call import JSON, Decision, Obligations
 
 Mask = Callable[[str], str]
@@ -38,6 +39,8 @@ def abridged(question: JSON, mask: Mask = str) -> JSON:
         ("flow", _masked_flow(call["flow"], mask) if "flow" in call else None),
         ("taint", session["taint"]),
         ("counts", _masked_counts(session["counts"], mask)),
+        ("approvals", _masked_counts(session["approvals"], mask)),
+        ("calls_left", None if (left := question["budget"]["calls_left"]) is None else [left]),
     ):
         if value:
             kept[name] = value
@@ -58,7 +61,7 @@ def restored(record: JSON) -> JSON:
     asked = record.get("asked")
     if not isinstance(asked, dict):
         raise NotRecorded("recorded without the policy's input")
-    principal = record["principal"]
+    principal, arguments = record["principal"], _arguments(record)
     call: JSON = {
         "kind": asked["kind"],
         "surface": record["surface"],
@@ -66,7 +69,8 @@ def restored(record: JSON) -> JSON:
         "server": record["server"],
         "tool": asked["tool"],
         "annotations": asked.get("annotations", {}),
-        "arguments": _arguments(record),
+        "arguments": arguments,
+        "size": size_of(arguments),
         "pii": asked.get("pii", {"types": [], "counts": {}, "paths": []}),
         "injection": {"score": asked.get("injection", 0.0)},
     }
@@ -83,10 +87,22 @@ def restored(record: JSON) -> JSON:
             "auth": principal["auth"],
         },
         "call": call,
-        "session": {"taint": asked.get("taint", []), "counts": asked.get("counts", {})},
+        "session": {
+            "id": record.get("session", ""),
+            "taint": asked.get("taint", []),
+            "counts": asked.get("counts", {}),
+            "approvals": asked.get("approvals", {}),
+        },
         "upstream": asked["upstream"],
+        "budget": {"calls_left": asked.get("calls_left", [None])[0]},
         "time": asked["time"],
     }
+
+
+def size_of(arguments: JSON) -> int:
+    """The bytes of arguments, as labelled, written as JSON."""
+    data = serialised(arguments)
+    return len(data if data is not None else json.dumps(arguments, separators=(",", ":"), default=str))
 
 
 def told(decision: Decision) -> JSON:
@@ -111,6 +127,10 @@ def owed(obligations: Obligations) -> JSON:
         ("cache_ttl", obligations.cache_ttl, 0),
         ("deep", obligations.deep, False),
         ("injection", obligations.injection, None),
+        ("mask", obligations.mask, ()),
+        ("model_tier", obligations.model_tier, None),
+        ("log_level", obligations.log_level, None),
+        ("rate_class", obligations.rate_class, None),
     ):
         if value != usual:
             shown[name] = value

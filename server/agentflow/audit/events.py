@@ -20,7 +20,7 @@ Kind = Literal[
     "policy",  # loaded, activated, refused, tested, replayed
     "request",  # refused, left_out: HTTP requests that were refused before they became calls
     "approval",  # asked, approved, denied, expired, used
-    "key",  # created, rotated, revoked, expired, used: API keys and credentials
+    "key",  # created, rotated, revoked, used, refused: API keys and credentials
     "identity",  # jwks_loaded, jwks_failed, credential_refreshed, credential_revoked
     "admin",  # whatever an administrator did through the API, the page or the command line
     "definition",  # held, flagged, released, …: see guard/pins/offers.py

@@ -369,6 +369,9 @@ def _condition(wanted: Filter) -> tuple[str, list[Any]]:
         if value is not None:
             terms.append(term)
             values.append(value)
+    if wanted.tenants is not None:
+        terms.append(f"tenant IN ({', '.join('?' * len(wanted.tenants))})")
+        values += sorted(wanted.tenants)
     if wanted.tool is not None:
         terms.append("(name = ? OR target = ?)")
         values += [wanted.tool, wanted.tool]

@@ -15,26 +15,28 @@ from typing import Any, Final
 
 from agentflow.audit import chain
 from agentflow.audit.index import COLUMNS, VERSION, IndexUnusable, Mark, Place, Row
-from agentflow.postgres import Error, connect, said
+from agentflow.postgres import Error, Tables, connect, said
 
 _NAME: Final = "index.name"
-_LOCK: Final = 0x6166_6175_6469_7400  # of the advisory lock under which the tables are made
-_TABLES: Final = (
-    "CREATE SCHEMA IF NOT EXISTS agentflow_audit",
-    "CREATE TABLE IF NOT EXISTS version (number INTEGER NOT NULL)",
-    """CREATE TABLE IF NOT EXISTS record (
-      place TEXT NOT NULL, chain TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, segment BIGINT NOT NULL,
-      start BIGINT NOT NULL, size BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL, id TEXT, kind TEXT, event TEXT,
-      tenant TEXT, principal TEXT, surface TEXT, server TEXT, name TEXT, target TEXT, outcome TEXT, decision TEXT,
-      reasons TEXT, pii TEXT, score DOUBLE PRECISION NOT NULL, PRIMARY KEY (place, chain, segment, start))""",
-    "CREATE INDEX IF NOT EXISTS record_time ON record (place, time)",
-    "CREATE INDEX IF NOT EXISTS record_id ON record (place, id)",
-    "CREATE INDEX IF NOT EXISTS record_principal ON record (place, principal, time)",
-    "CREATE INDEX IF NOT EXISTS record_name ON record (place, name)",
-    "CREATE INDEX IF NOT EXISTS record_target ON record (place, target)",
-    """CREATE TABLE IF NOT EXISTS mark (
-      place TEXT NOT NULL, chain TEXT NOT NULL, seq BIGINT, segment BIGINT, start BIGINT,
-      PRIMARY KEY (place, chain))""",
+_LOCK: Final = 0x6166_6175_6469_7400  # of the advisory lock under which tables of another version are dropped
+TABLES: Final = Tables(
+    "agentflow_audit",
+    VERSION,
+    {
+        "record": """CREATE TABLE record (
+          place TEXT NOT NULL, chain TEXT COLLATE "C" NOT NULL, seq BIGINT NOT NULL, segment BIGINT NOT NULL,
+          start BIGINT NOT NULL, size BIGINT NOT NULL, time DOUBLE PRECISION NOT NULL, id TEXT, kind TEXT, event TEXT,
+          tenant TEXT, principal TEXT, surface TEXT, server TEXT, name TEXT, target TEXT, outcome TEXT, decision TEXT,
+          reasons TEXT, pii TEXT, score DOUBLE PRECISION NOT NULL, PRIMARY KEY (place, chain, segment, start))""",
+        "record_time": "CREATE INDEX record_time ON record (place, time)",
+        "record_id": "CREATE INDEX record_id ON record (place, id)",
+        "record_principal": "CREATE INDEX record_principal ON record (place, principal, time)",
+        "record_name": "CREATE INDEX record_name ON record (place, name)",
+        "record_target": "CREATE INDEX record_target ON record (place, target)",
+        "mark": """CREATE TABLE mark (
+          place TEXT NOT NULL, chain TEXT NOT NULL, seq BIGINT, segment BIGINT, start BIGINT,
+          PRIMARY KEY (place, chain))""",
+    },
 )
 _CHANGED: Final = ", ".join(
     f"{name} = excluded.{name}" for name in COLUMNS if name not in ("chain", "segment", "start")
@@ -63,7 +65,7 @@ class PostgresIndex:
     def __init__(self, url: str, place: str) -> None:
         self._place = place
         with _clear_words():
-            self._db = connect(url, "agentflow_audit", statement_seconds=30)
+            self._db = connect(url, TABLES.schema, statement_seconds=30)
             try:
                 self._set_up()
             except BaseException:
@@ -71,19 +73,12 @@ class PostgresIndex:
                 raise
 
     def _set_up(self) -> None:
-        with self._db.transaction():
-            self._db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-            for statement in _TABLES[:2]:
-                self._db.execute(statement)
-            row = self._db.execute("SELECT number FROM version").fetchone()
-            if row is not None and row[0] != VERSION:
-                self._db.execute("DROP TABLE IF EXISTS record, mark")
-                self._db.execute("DELETE FROM version")
-                row = None
-            for statement in _TABLES[2:]:
-                self._db.execute(statement)
-            if row is None:
-                self._db.execute("INSERT INTO version VALUES (%s)", (VERSION,))
+        if TABLES.found(self._db) not in (None, VERSION):
+            with self._db.transaction():
+                self._db.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+                if TABLES.found(self._db) not in (None, VERSION):
+                    self._db.execute("DROP TABLE IF EXISTS record, mark, version")
+        TABLES.prepare(self._db, "PostgreSQL")
 
     def marks(self) -> dict[str, Mark]:
         with _clear_words():

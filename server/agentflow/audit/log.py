@@ -18,6 +18,7 @@ import json
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
@@ -34,12 +35,17 @@ _DAY = 86_400
 _APPEND = os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC
 
 
+def _unheard(_: JSON) -> None:
+    """Nobody asked."""
+
+
 class AuditLog:
     """One writer with a chain of its own. Thread-safe.
 
     Attributes:
         chain: the folder this writer appends to.
         signer: holds the key that its heads are signed with.
+        heard: told of every record, in the writer's thread, once it is written; must neither wait nor raise.
     """
 
     def __init__(self, data_dir: Path, config: AuditConfig | None = None) -> None:
@@ -50,6 +56,7 @@ class AuditLog:
             ConfigError: the key to sign with is none.
         """
         self._config = config or AuditConfig()
+        self.heard: Callable[[JSON], object] = _unheard
         self._mutex = threading.Lock()
         self._segment = self._head = self._lock = -1
         self._size = 0
@@ -101,6 +108,7 @@ class AuditLog:
             if self._seq - self._signed >= self._config.sign_every:
                 with contextlib.suppress(OSError):  # the record is written; the next one tries again
                     self._sign("records")
+        self.heard(record)
 
     def event(self, event: Event) -> str:
         """Record something that is no call; returns the record's id.

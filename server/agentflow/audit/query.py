@@ -49,7 +49,9 @@ def facets(record: JSON) -> Facets:
     """Read a record of any kind; a record that is not as it should be has less to say, and is no error."""
     principal = _object(record.get("principal"))
     by = _text(record.get("by"))
-    tenant, _, who = by.rpartition("/")
+    tenant, slash, who = by.partition("/")  # a tenant's name has none
+    if not slash:
+        tenant, who = "", by
     item = record.get("item")
     decision = record.get("decision")
     reasons = _object(decision).get("reasons") if decision else record.get("reasons")
@@ -80,6 +82,7 @@ class Filter:
         since, until: epoch seconds; from, and before.
         injection: the lowest score of the injection screen.
         refused: whether a call ended otherwise than well.
+        tenants: whose records; "" stands for those that are no tenant's.
     """
 
     since: float | None = None
@@ -98,6 +101,7 @@ class Filter:
     pii: str | None = None
     injection: float | None = None
     refused: bool | None = None
+    tenants: frozenset[str] | None = None
 
     def matches(self, record: JSON) -> bool:
         """Whether a record fits."""
@@ -108,6 +112,8 @@ class Filter:
             wanted = getattr(self, name)
             if wanted is not None and getattr(has, name) != wanted:
                 return False
+        if self.tenants is not None and has.tenant not in self.tenants:
+            return False
         if self.tool is not None and self.tool not in has.names:
             return False
         if self.reason is not None and self.reason not in has.reasons:

@@ -11,7 +11,6 @@ import hashlib
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -51,7 +50,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         "id": call.id,
         "time": round(call.started, 6),
         "principal": _principal(call),
-        "session": _hashed_session(call.session.id),
+        "session": call.session.name,
         "surface": call.surface,
         "server": call.upstream.name,
         "outcome": call.outcome,
@@ -162,11 +161,6 @@ def _canonical(value: JSON) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # integers beyond 64 bits, lone surrogates
         return repr(value).encode("utf-8", "backslashreplace")
-
-
-@lru_cache(maxsize=4096)
-def _hashed_session(session_id: str) -> str:
-    return hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 def _keyed(content: bytes) -> str:

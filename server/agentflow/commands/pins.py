@@ -1,7 +1,7 @@
 """`agentflow pins`: what is remembered of the servers' definitions, what is held, and what is to become of it.
 
-Works on the file alone, beside running gateways, which follow within a second. What it prints holds no clear personal
-data, for the file does not, and shows characters that cannot be seen.
+Works on the file or database alone, beside running gateways, which follow within a second. What it prints holds no
+clear personal data, for what is kept does not, and shows characters that cannot be seen.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from agentflow.commands.output import UsageError, document, table
 from agentflow.errors import AgentFlowError
 from agentflow.guard.pins.diff import Change, changes, visible
 from agentflow.guard.pins.offers import Event, What
-from agentflow.guard.pins.store import FILE, Row, Store, approved, rejected
+from agentflow.guard.pins.sqlite_store import FILE
+from agentflow.guard.pins.store import PinStore, Row, approved, open_pins, rejected
 from agentflow.settings import file as config_file
 
 _COLOURS = {"added": "\x1b[32m", "removed": "\x1b[31m", "same": ""}
@@ -125,28 +126,29 @@ def _report(args: Namespace, what: What, rows: Sequence[Row]) -> int:
 
 
 class _Opened:
-    """The file of the configured data directory; refused where there is none."""
+    """What the configuration names; a file is refused where there is none."""
 
     def __init__(self, args: Namespace) -> None:
-        path = config_file.glance(args.config, os.environ).data_dir / FILE
-        if not path.is_file():
+        config = config_file.glance(args.config, os.environ)
+        path = config.data_dir / FILE
+        if config.guard.pins.url is None and not path.is_file():
             raise AgentFlowError(f"no definitions are pinned in {path.parent}", fix="name the gateway's --config")
-        self._store = Store(path)
+        self._store = open_pins(config.data_dir, config.guard.pins)
 
-    def __enter__(self) -> Store:
+    def __enter__(self) -> PinStore:
         return self._store
 
     def __exit__(self, *_: object) -> None:
         self._store.close()
 
 
-def _named(store: Store, args: Namespace) -> list[Row]:
+def _named(store: PinStore, args: Namespace) -> list[Row]:
     if bool(args.names) == args.all:
         raise UsageError("say which: SERVER, SERVER/NAME, or --all", fix="`agentflow pins list --held` names them")
     return _chosen(store, args.names)
 
 
-def _chosen(store: Store, names: Sequence[str]) -> list[Row]:
+def _chosen(store: PinStore, names: Sequence[str]) -> list[Row]:
     """The rows of `SERVER` and `SERVER/NAME` (NAME as shown by `list`, or as the server has it); all without names."""
     rows = store.rows()
     if not names:

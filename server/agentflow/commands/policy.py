@@ -1,14 +1,18 @@
-"""`agentflow policy check|build|eval|explain|diff`; `replay` is in `policy_replay.py`."""
+"""`agentflow policy check|build|eval|explain|diff`; `replay` is in `policy_replay.py`, kept bundles in
+`policy_bundles.py`.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from argparse import Namespace
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from agentflow.commands.output import UsageError, document
@@ -17,6 +21,8 @@ from agentflow.errors import ConfigError
 from agentflow.settings import file as config_file
 
 _DEEPEST = 100  # levels of an input document
+_REVISION = re.compile(r"[0-9a-f]{4,64}")
+_FOLDERS: list[TemporaryDirectory[str]] = []  # gone with the process
 
 
 def check(args: Namespace) -> int:
@@ -25,7 +31,7 @@ def check(args: Namespace) -> int:
     from agentflow.policy.checks import world_of
 
     settings = _as_far_as_usable(args)
-    report = engine.check(configured(args, settings.policy), world_of(settings))
+    report = engine.check(configured(args, settings), world_of(settings))
     failed = [test for test in report.tests if test.error]
     if args.json:
         tests = [{"name": test.name, "ok": not test.error, "error": test.error} for test in report.tests]
@@ -56,7 +62,7 @@ def build(args: Namespace) -> int:
     from agentflow.policy import archive, engine
     from agentflow.policy.bundle import read_bundle, refused
 
-    config = configured(args, config_file.load(args.config, os.environ).policy)
+    config = configured(args, config_file.load(args.config, os.environ))
     bundle = read_bundle(config)
     problems = list(engine.check(config).problems)
     if problems:
@@ -79,7 +85,7 @@ def evaluate(args: Namespace) -> int:
     question = _json(args.input)
     for problem in _not_an_input(question):
         print(f"agentflow: {args.input}: {problem}", file=sys.stderr)
-    with closing(Engine(configured(args, _as_far_as_usable(args).policy), tested=True)) as engine:
+    with closing(Engine(configured(args, _as_far_as_usable(args)), tested=True)) as engine:
         return _explained(args, engine, question, {})
 
 
@@ -97,7 +103,7 @@ def explain(args: Namespace) -> int:
         question = restored(entry.record)
     except NotRecorded as error:
         raise ConfigError(f"record {args.record} cannot be decided again: {error}") from None
-    with closing(Engine(configured(args, settings.policy), tested=True)) as engine:
+    with closing(Engine(configured(args, settings), tested=True)) as engine:
         _explained(args, engine, question, entry.record["decision"])
     return 0
 
@@ -126,14 +132,39 @@ def diff(args: Namespace) -> int:
     return 1 if found else 0
 
 
-def configured(args: Namespace, policy: PolicyConfig) -> PolicyConfig:
-    """The configured policy, with the bundle and layers of the command line in place of its own."""
+def configured(args: Namespace, config: Config) -> PolicyConfig:
+    """The policy in force, with the bundle and layers of the command line in place of its own.
+
+    Raises:
+        ConfigError: what is in force, or the bundle that is named, cannot be had from the store.
+    """
     changes: dict[str, Any] = {"engine": "embedded"}
-    if args.bundle is not None:
+    if args.bundle is not None and (args.bundle.exists() or not _REVISION.fullmatch(str(args.bundle))):
         changes.update(bundle=args.bundle, layers=())
+    elif (kept := _kept(config, str(args.bundle or ""))) is not None:
+        changes.update(bundle=kept, layers=(), data={})
     if args.layer:
         changes["layers"] = tuple(args.layer)
-    return policy.model_copy(update=changes)
+    return config.policy.model_copy(update=changes)
+
+
+def _kept(config: Config, revision: str) -> Path | None:
+    """A file with the kept bundle of this revision, by default the one in force; None where the file's is."""
+    from agentflow.policy.live import LiveBundles
+    from agentflow.store.opened import Store
+
+    with closing(Store(config.data_dir, config.store)) as store:
+        bundles = LiveBundles(store)
+        if not revision and config.policy.engine == "embedded":
+            revision = bundles.chosen() or ""
+        if not revision:
+            return None
+        body = bundles.body(revision)
+    folder = TemporaryDirectory(prefix="agentflow-")
+    _FOLDERS.append(folder)
+    place = Path(folder.name) / f"{revision[:12]}.tar.gz"
+    place.write_bytes(body)
+    return place
 
 
 def _as_far_as_usable(args: Namespace) -> Config:

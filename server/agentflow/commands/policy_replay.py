@@ -31,7 +31,7 @@ def replay(args: Namespace) -> int:
     from agentflow.policy.replay import replay as replayed
 
     settings = config_file.load(args.config, os.environ)
-    config = configured(args, settings.policy)
+    config = configured(args, settings)
     report = engine.check(config)
     if not report.ok:
         raise refused(report.path, list(report.problems))

@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from importlib.util import find_spec
 
 from agentflow.audit import record
 from agentflow.audit.log import AuditLog
 from agentflow.config import Config, StageConfig
+from agentflow.gateway.logged import logged
 from agentflow.gateway.recorded import recorded
 from agentflow.guard.conversations import Conversations
 from agentflow.guard.detectors.opinion import SecondOpinion
@@ -23,11 +25,13 @@ from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline, Recorder, ordered
 from agentflow.pipeline.pii import PiiKit, build_pii
+from agentflow.pipeline.rates import LocalRates, Rates, SharedRates
 from agentflow.pipeline.stage import Stage
 from agentflow.pipeline.stages.approve import Approve
 from agentflow.pipeline.stages.cache import Cache
 from agentflow.pipeline.stages.decide import Decide
 from agentflow.pipeline.stages.limit import Limit
+from agentflow.pipeline.stages.rate import Rate
 from agentflow.pipeline.stages.rehydrate import Rehydrate
 from agentflow.pipeline.stages.remember import Remember
 from agentflow.pipeline.stages.screen import Screen
@@ -35,11 +39,14 @@ from agentflow.pipeline.stages.taint import Taint
 from agentflow.pipeline.stages.trace import Trace
 from agentflow.pipeline.stages.validate import Validate
 from agentflow.policy.approvals import Approvals
+from agentflow.policy.approvals_memory import MemoryApprovals
+from agentflow.policy.approvals_stored import StoredApprovals
 from agentflow.policy.port import PolicyEngine
 from agentflow.policy.settings import restricts_hosts
+from agentflow.store.opened import Store
 
 _Closable = PolicyEngine | AuditLog | Vault | Conversations | SecondOpinion
-_OURS = "agentflow"  # the name under which the vault keeps the gateways' own key, beside those of the tenants
+OURS = "agentflow"  # the name under which the vault keeps the gateways' own key, beside those of the tenants
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
 
 
@@ -59,6 +66,7 @@ class Parts:
     quarantine: Quarantine
     second: SecondOpinion
     screen: Screen
+    rates: Rates
 
     def judge(self) -> Screen | None:
         """What decides which definitions are not offered, or None where screening leaves nothing out."""
@@ -83,10 +91,17 @@ class Parts:
             self.conversations.close()
         if all(other.second is not self.second for other in others):
             self.second.close()
+        if all(other.rates is not self.rates for other in others):
+            self.rates.close()
 
 
 def assemble(
-    config: Config, facts_of: FactsOf, engine: PolicyEngine, in_force: Callable[[], str], previous: Parts | None = None
+    config: Config,
+    facts_of: FactsOf,
+    engine: PolicyEngine,
+    in_force: Callable[[], str],
+    previous: Parts | None = None,
+    store: Store | None = None,
 ) -> Parts:
     """Build the parts of `config`.
 
@@ -95,6 +110,8 @@ def assemble(
         engine: the policy; closed here if the rest cannot be built and it is not the previous one.
         in_force: the revision of the policy that new calls are decided by, also once these parts are replaced.
         previous: the parts in use, for what need not change. `data_dir` is fixed for the life of a process.
+        store: where approvals are kept, and calls counted if gateways share it; by default the one that `config`
+            names, and calls are counted here.
 
     Raises:
         ConfigError: the vault has another key, or the order of stages is not usable.
@@ -105,9 +122,10 @@ def assemble(
         log = _log(config, previous, fresh)
         pii = _pii(config, previous, fresh)
         sessions, conversations = _conversations(config, pii.vault, previous, fresh)
-        approvals = previous.approvals if previous else Approvals()
+        approvals = _approvals(config, pii.vault, log, store)
         quarantine = previous.quarantine if previous else Quarantine()
         second = _second(config, pii, previous, fresh)
+        rates = previous.rates if previous else _rates(store or Store(config.data_dir, config.store))
         decide = Decide(engine, facts_of)
         cache = Cache()
         mask = lru_cache(maxsize=1024)(lambda tenant, text: pii.matcher.for_tenant(tenant).mask(text))
@@ -115,13 +133,14 @@ def assemble(
         validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
         tracing = conversations if config.guard.taint.trace else None
         stages: list[Stage] = [
-            Limit(config.limits),
+            Limit(config.limits, rates),
             validate,
             screen,
             pii.label,
             Trace(tracing, lambda: restricts_hosts(engine.bundle.data), _trusts(config)),
             decide,
-            Approve(approvals, in_force, _auto_approved(config)),
+            Rate(config.limits, rates),
+            Approve(approvals, in_force, _auto_approved(config), config.approvals.hold),
             Rehydrate(pii.vault, validate.check if validating else None, config.guard),
             cache,
             Taint(config.guard),
@@ -140,14 +159,16 @@ def assemble(
             part.close()
         raise
     return Parts(
-        config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine, second, screen
-    )
+        config, pipeline, decide, sessions, conversations, engine, pii, log, approvals, quarantine, second, screen,
+        rates,
+    )  # fmt: skip
 
 
 def _recorder(log: AuditLog, mask: Callable[[str, str], str]) -> Recorder:
     def write(call: Call) -> None:
         log.append(record.of(call, call.events, partial(mask, call.principal.tenant)))
         recorded()
+        logged(call)
 
     return write
 
@@ -171,6 +192,20 @@ def _pii(config: Config, previous: Parts | None, fresh: list[_Closable]) -> PiiK
     pii = build_pii(config)
     fresh.append(pii.vault)
     return pii
+
+
+def _approvals(config: Config, vault: Vault, log: AuditLog, store: Store | None) -> Approvals:
+    """In the store; in this process only where it cannot be had."""
+    home = config.auth.home_tenant
+    if find_spec("sqlalchemy") is None:
+        return MemoryApprovals(home, log.event, config.approvals)
+    kept = store or Store(config.data_dir, config.store)
+    return StoredApprovals(kept, home, lambda: vault.derived_key(OURS, b"approvals"), log.event, config.approvals)
+
+
+def _rates(store: Store) -> Rates:
+    """Where gateways share the store, they count together."""
+    return SharedRates(store) if store.shared else LocalRates()
 
 
 def _second(config: Config, pii: PiiKit, previous: Parts | None, fresh: list[_Closable]) -> SecondOpinion:
@@ -199,7 +234,7 @@ def _conversation_store(config: Config, vault: Vault) -> ConversationStore:
         return TaintStore(config.data_dir / "taint.db", SESSION_TTL)
     from agentflow.guard.taint_postgres import PostgresTaintStore  # needs psycopg
 
-    return PostgresTaintStore(url.get_secret_value(), vault.derived_key(_OURS, b"conversations"), SESSION_TTL)
+    return PostgresTaintStore(url.get_secret_value(), vault.derived_key(OURS, b"conversations"), SESSION_TTL)
 
 
 def _auto_approved(config: Config) -> Callable[[Call], bool]:

@@ -4,24 +4,24 @@ A handshake-era upstream asks with a request of its own in the middle of a call;
 `input_required` and waits to be called again (multi-round-trip). So:
 
 - `answer_rounds`: a 2026 upstream behind a handshake client. Each round is put to the client as requests.
-- `HeldCalls`: a handshake upstream (or an approval) behind a 2026 client. The call is held in flight, its question
-  goes out as `input_required`, and the client's retry carries on where it stopped. A held call belongs to the
-  principal and the exact request that started it, and its state token works once.
+- `HeldCalls`: a handshake upstream (or a call that a flow tool makes) behind a 2026 client. The call is held in flight,
+  its question goes out as `input_required`, and the client's retry carries on where it stopped. A held call belongs
+  to the principal and the exact request that started it, and its state token works once. Approvals of the client's own
+  calls depend on no memory: they are `pipeline.rounds`' business.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from agentflow.errors import InvalidArguments, LimitExceeded, UpstreamProtocolError
+from agentflow.errors import LimitExceeded, UpstreamProtocolError
 from agentflow.gateway.client import CAPABILITY_FOR, Channel, ClientEnd
 from agentflow.gateway.upstreams.port import Exchange
+from agentflow.pipeline.rounds import fingerprint, stale
 
 JSON = dict[str, Any]
 Again = Callable[[JSON], Awaitable[JSON]]
@@ -88,7 +88,7 @@ class _Held:
     """A call in flight whose client comes and goes; `channel` is the current request's."""
 
     owner: str
-    fingerprint: bytes
+    fingerprint: str
     channel: Channel
     task: asyncio.Task[JSON] | None = None
     questions: dict[str, _Question] = field(default_factory=dict)
@@ -150,17 +150,14 @@ class HeldCalls:
         else:
             if len(self._waiting) >= self._limit:
                 raise LimitExceeded("Too many calls are waiting for an answer", fix="Answer or drop some of them")
-            held = _Held(client.principal.key, _fingerprint(method, params), client.channel)
+            held = _Held(client.principal.key, fingerprint(method, params), client.channel)
             held.task = asyncio.ensure_future(run(replace(client, channel=held)))
         return await self._advance(held)
 
     def _resume(self, state: str, method: str, params: JSON, client: ClientEnd) -> _Held:
         held = self._waiting.get(state)
-        if held is None or held.owner != client.principal.key or held.fingerprint != _fingerprint(method, params):
-            raise InvalidArguments(
-                "This requestState is unknown, expired, already used, or belongs to another request",
-                fix="Send the request again without requestState",
-            )
+        if held is None or held.owner != client.principal.key or held.fingerprint != fingerprint(method, params):
+            raise stale()
         del self._waiting[state]
         if held.expiry:
             held.expiry.cancel()
@@ -215,7 +212,3 @@ class HeldCalls:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-
-def _fingerprint(method: str, params: JSON) -> bytes:
-    same = {k: v for k, v in params.items() if k not in ("inputResponses", "requestState", "_meta")}
-    return hashlib.sha256(json.dumps([method, same], sort_keys=True).encode()).digest()

@@ -4,6 +4,9 @@ It promises one owner per exposed name. Two upstreams that would share a name do
 keeps it, the other's entry is refused and named in `problems`. What is held keeps its name, so that nobody else
 takes its place, and is kept apart from what is offered. Definitions are the upstreams' raw JSON with only the name
 replaced. A `Catalogue` is an immutable snapshot; a change makes a new one with a new revision.
+
+Where servers are some tenants' only, each tenant has a catalogue of its own (`Catalogue.of`), made as if there were no
+other servers: what is not in it does not exist for its callers, and takes no name from them.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ import base64
 import binascii
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mcp.shared.uri_template import UriTemplate
@@ -72,8 +75,13 @@ class Catalogue:
     templates: dict[str, Entry] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     held: dict[tuple[Kind, str], Withheld] = field(default_factory=dict)  # by the names that clients would see
+    _views: Views | None = None
     _matchers: tuple[tuple[UriTemplate, Entry], ...] = ()
     _held_matchers: tuple[tuple[UriTemplate, Entry], ...] = ()
+
+    def of(self, tenant: str) -> Catalogue:
+        """The catalogue as the callers of a tenant have it."""
+        return self if self._views is None else self._views.of(tenant)
 
     def resource(self, uri: str) -> Entry | None:
         """The owner of a URI: listed as it is, or the first template that matches it. None where it is held.
@@ -86,6 +94,26 @@ class Catalogue:
         if entry is not None or ("resource", uri) in self.held:
             return entry
         return next((owner for template, owner in self._matchers if template.match(uri) is not None), None)
+
+    def only(self, offered: Callable[[str, Entry], bool]) -> Catalogue:
+        """The catalogue with those entries alone that `offered(kind, entry)` lets be, under a revision of its own."""
+        return replace(
+            self,
+            revision=next(_revisions),
+            tools={name: entry for name, entry in self.tools.items() if offered("tool", entry)},
+            prompts={name: entry for name, entry in self.prompts.items() if offered("prompt", entry)},
+            resources={name: entry for name, entry in self.resources.items() if offered("resource", entry)},
+            templates={name: entry for name, entry in self.templates.items() if offered("template", entry)},
+            _matchers=tuple(each for each in self._matchers if offered("template", each[1])),
+            _held_matchers=tuple(each for each in self._held_matchers if offered("template", each[1])),
+            held={ref: each for ref, each in self.held.items() if offered(ref[0], each.entry)},
+        )
+
+    def find(self, kind: str, name: str) -> Entry | None:
+        """What is offered under this name or URI (kind: `tool`, `prompt` or `resource`), or None."""
+        if kind == "resource":
+            return self.resource(name)
+        return (self.prompts if kind == "prompt" else self.tools).get(name)
 
     def withheld(self, kind: str, name: str) -> Withheld | None:
         """What is held under this name or URI (kind: `tool`, `prompt` or `resource`), or None."""
@@ -112,6 +140,47 @@ def build(
         listings: what each member offers, by its name; by default what it offers now.
         held: what is not offered, by the servers' own names.
     """
+    members = tuple(members)
+    tenants = frozenset(tenant for member in members for tenant in member.config.tenants)
+    views = Views(members, config, listings, held, tenants) if tenants else None
+    return _build(members, config, listings, held, views)
+
+
+class Views:
+    """The catalogues of the tenants, each made when it is first asked for; those whom no server names share one."""
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        config: CatalogueConfig,
+        listings: Mapping[str, Listing] | None,
+        held: Mapping[Ref, tuple[Reason, ...]] | None,
+        tenants: frozenset[str],
+    ) -> None:
+        # The listings of now: a view that is made later must be one of the same servers.
+        now = {member.name: member.upstream.listing for member in members} if listings is None else listings
+        self._sources = members, config, now, held
+        self._tenants = tenants
+        self._made: dict[str, Catalogue] = {}
+
+    def of(self, tenant: str) -> Catalogue:
+        """The catalogue of a tenant."""
+        name = tenant if tenant in self._tenants else ""
+        made = self._made.get(name)
+        if made is None:
+            members, config, listings, held = self._sources
+            open_to = [member for member in members if not member.config.tenants or name in member.config.tenants]
+            made = self._made[name] = _build(open_to, config, listings, held, None)
+        return made
+
+
+def _build(
+    members: Sequence[Member],
+    config: CatalogueConfig,
+    listings: Mapping[str, Listing] | None,
+    held: Mapping[Ref, tuple[Reason, ...]] | None,
+    views: Views | None,
+) -> Catalogue:
     merging = _Merging(held or {})
     for member in members:
         listing = member.upstream.listing if listings is None else listings[member.name]
@@ -122,7 +191,7 @@ def build(
         merging.merge("resource", member, listing.resources, "uri", str)
         merging.merge("template", member, listing.templates, "uriTemplate", str)
         merging.tell(member)
-    return merging.catalogue()
+    return merging.catalogue(views)
 
 
 def naming(member: Member, config: CatalogueConfig) -> tuple[str, Callable[[str], str]]:
@@ -161,6 +230,8 @@ class _Merging:
             there = self._held.get((kind, name))
             taken = into.get(name) or (there.entry if there else None)
             if taken is not None:
+                if not _meet(member.config.tenants, taken.upstream.facts.tenants):
+                    continue  # each has the name in the catalogues of its own tenants
                 self.problems.append(
                     f"{member.name}: {_WORDS[kind]} {name!r} is refused, {taken.upstream.facts.name} already has that "
                     "name; set a `namespace` or an alias for one of them"
@@ -192,7 +263,7 @@ class _Merging:
                 f"{member.name}: {len(held)} held ({named}{more}); see `agentflow pins diff {member.name}`"
             )
 
-    def catalogue(self) -> Catalogue:
+    def catalogue(self, views: Views | None) -> Catalogue:
         return Catalogue(
             revision=next(_revisions),
             tools=self._entries["tool"],
@@ -201,9 +272,15 @@ class _Merging:
             templates=self._entries["template"],
             problems=tuple(self.problems),
             held=self._held,
+            _views=views,
             _matchers=tuple(self._matchers),
             _held_matchers=tuple(self._held_matchers),
         )
+
+
+def _meet(some: Sequence[str], others: Sequence[str]) -> bool:
+    """Whether somebody may know of both of two servers, by the tenants of each."""
+    return not some or not others or not set(some).isdisjoint(others)
 
 
 def _reserved(uri: str) -> bool:

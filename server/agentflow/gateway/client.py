@@ -16,6 +16,7 @@ from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity, Era
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Direction, Message
 from agentflow.pipeline.chain import Pipeline
+from agentflow.pipeline.rounds import Round
 
 JSON = dict[str, Any]
 
@@ -50,6 +51,7 @@ class ClientEnd:
         session_id: the transport's session, or None for stateless clients.
         log_level: level opted in to (2026 `_meta`, or a legacy session's `logging/setLevel`), or None.
         listener: the listen stream that this request belongs to, or None.
+        round: of a request that may end with an interim answer, which its client comes back from; else None.
     """
 
     principal: Principal
@@ -62,6 +64,7 @@ class ClientEnd:
     session_id: str | None = None
     log_level: str | None = None
     listener: str | None = None
+    round: Round | None = None
 
     def identity(self) -> ClientIdentity:
         """The key under which upstream connections may be shared."""

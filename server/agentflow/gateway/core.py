@@ -13,14 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 from agentflow.config import CatalogueConfig
-from agentflow.errors import AgentFlowError, InvalidArguments, ToolHeld, Unsupported
+from agentflow.errors import AgentFlowError, InvalidArguments, PolicyDenied, ToolHeld, Unsupported
 from agentflow.flow.port import CALLER, ToolView
-from agentflow.flow.settings import SETTINGS
-from agentflow.gateway.assemble import Parts
+from agentflow.flow.settings import SETTINGS, within
+from agentflow.gateway.assemble import OURS, Parts
 from agentflow.gateway.bridge import INTERACTIVE, HeldCalls, answer_rounds, input_required
 from agentflow.gateway.catalogue import Catalogue, Entry, Withheld
 from agentflow.gateway.client import CallExchange, ClientEnd
+from agentflow.gateway.consent import connected_first
 from agentflow.gateway.flow_caller import FlowCaller
+from agentflow.gateway.introductions import Introductions
 from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
 from agentflow.guard import tokens
@@ -31,6 +33,7 @@ from agentflow.guard.taint import overlong
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import CONVERSATION, EXPLAIN, JSON, RECORD, Call, Session, UpstreamFacts
 from agentflow.pipeline.chain import Pipeline
+from agentflow.pipeline.rounds import Round, States
 from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stages.decide import unknown_name
 from agentflow.policy.document import KINDS
@@ -49,6 +52,7 @@ class Gateway:
     def __init__(self, parts: Parts, config: CatalogueConfig) -> None:
         self.catalogue = Catalogue()
         self.held = HeldCalls()
+        self.introductions = Introductions()
         self.opened = asyncio.Event()  # set once the upstreams have been tried: an empty first listing would stick
         self.use(parts, config)
         self._routes: dict[str, Handler] = {
@@ -68,7 +72,8 @@ class Gateway:
         """Take newly assembled parts; calls in flight finish with the ones they began with."""
         self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
         self._flow, self._vault = parts.config.flow, parts.pii.vault
-        self._scope = parts.config.guard.vault.scope
+        self._scope, vault = parts.config.guard.vault.scope, parts.pii.vault
+        self._states = States(lambda: vault.derived_key(OURS, b"approval states"))
         self._quarantine = parts.quarantine
         setting = parts.config.pipeline.stages.get("decide")
         self._hiding = setting is None or setting.mode == "enforce"
@@ -91,6 +96,10 @@ class Gateway:
         # From here on, not only in the pipeline: the upstream is chosen and policy asked whether it shows, before that.
         pipeline.enter()
         try:
+            if self.introductions.needed:
+                await self.introductions.introduce(client.identity())
+            if method in INTERACTIVE and client.era == "modern":
+                params, client = await self._in_rounds(method, params, client)
             if method in INTERACTIVE and self.held.needed(method, client):
                 return await self.held.serve(method, params, client, lambda end: route(params, end))
             return await route(params, client)
@@ -100,6 +109,14 @@ class Gateway:
             return await self.refuse(method, params, client, error)
         finally:
             pipeline.leave()
+
+    async def _in_rounds(self, method: str, params: JSON, client: ClientEnd) -> tuple[JSON, ClientEnd]:
+        """A request that may have to wait for people, or comes back after it had to."""
+        principal = client.principal.key
+        if not self._states.ours(params):
+            return params, replace(client, round=Round(self._states, principal, method, params))
+        params, round = await asyncio.to_thread(self._states.opened, method, params, principal)
+        return params, replace(client, round=round)
 
     async def refuse(self, method: str, params: JSON, client: ClientEnd, error: AgentFlowError) -> JSON:
         """Refuse what does not come to the pipeline by itself: params that say nothing, a foreign requestState.
@@ -139,14 +156,17 @@ class Gateway:
             client=client.info,
             **facts,
         )
+        call.round = client.round
         if client.can_be_asked("elicitation/create"):
             call.ask = CallExchange(call, client, self.pipeline).server_request
+        if "progressToken" in (params.get("_meta") or {}):
+            call.tell = CallExchange(call, client, self.pipeline).notification
         return call
 
     # Listings -----------------------------------------------------------------------------------------------
 
     async def _list_tools(self, params: JSON, client: ClientEnd) -> JSON:
-        return await self._list("tools", params, client, self.search.definitions(self.catalogue, FLOW))
+        return await self._list("tools", params, client, self.search.definitions(self._catalogue(client), FLOW))
 
     def _listing(self, key: str) -> Handler:
         async def handler(params: JSON, client: ClientEnd) -> JSON:
@@ -164,41 +184,45 @@ class Gateway:
     ) -> JSON:
         surface = "resources/templates/list" if key == "resourceTemplates" else f"{key}/list"
         call = self.call_for(surface, params, client, session)
-        return await self.listings.page(key, self.catalogue, self.pipeline, call, shown)
+        return await self.listings.page(key, self._catalogue(client), self.pipeline, call, shown)
 
     # Calls to one upstream ----------------------------------------------------------------------------------
 
     async def _call_tool(self, params: JSON, client: ClientEnd) -> JSON:
         name, params = _text(params, "name"), _arguments(params)
-        if self.search.active(self.catalogue) and self.search.own(name) and await self._may_search(client.principal):
+        shown = self._catalogue(client)
+        if self.search.active(shown) and self.search.own(name) and await self._may_search(client.principal):
             if name == self.search.SEARCH:
                 return await self._search(params, client)
             params = self.search.unwrap(params)
             name = _text(params, "name")
-        return await self._serve("tools/call", "tool", name, self.catalogue.tools.get(name), params, client)
+        return await self._serve("tools/call", "tool", name, shown.tools.get(name), params, client)
 
     async def _search(self, params: JSON, client: ClientEnd) -> JSON:
         definition = self.search.own(self.search.SEARCH)
         facts: JSON = {"name": self.search.SEARCH, "target": self.search.SEARCH, "definition": definition}
         call = self.call_for("tools/call", params, client, **facts)
 
+        shown = self._catalogue(client)
+
         async def find(c: Call) -> JSON:
             return await self.search.find(
-                c.params["arguments"], self.catalogue, c.principal, lambda: self.visible_tools(client, c.session)
+                c.params["arguments"], shown, c.principal, lambda: self.visible_tools(client, c.session)
             )
 
         return await self.pipeline.handle(call, find)
 
     async def _get_prompt(self, params: JSON, client: ClientEnd) -> JSON:
         name = _text(params, "name")
-        return await self._serve("prompts/get", "prompt", name, self.catalogue.prompts.get(name), params, client)
+        entry = self._catalogue(client).prompts.get(name)
+        return await self._serve("prompts/get", "prompt", name, entry, params, client)
 
     def _on_resource(self, surface: str) -> Handler:
         async def handler(params: JSON, client: ClientEnd) -> JSON:
             uri = _text(params, "uri")
             if surface == "resources/read" and (held := self._quarantine.find(uri, client.principal.key)):
                 return await self._read_held(uri, held, params, client)
-            entry = self.catalogue.resource(uri) or await self._behind_tokens(uri, params, client)
+            entry = self._catalogue(client).resource(uri) or await self._behind_tokens(uri, params, client)
             return await self._serve(surface, "resource", uri, entry, params, client)
 
         return handler
@@ -235,7 +259,7 @@ class Gateway:
         for span in reversed(spans):
             if span.name in values:
                 uri = uri[: span.start] + str(values[span.name].value) + uri[span.end :]
-        return self.catalogue.resources.get(uri)
+        return self._catalogue(client).resources.get(uri)
 
     async def _complete(self, params: JSON, client: ClientEnd) -> JSON:
         ref = params.get("ref")
@@ -243,19 +267,25 @@ class Gateway:
             raise InvalidArguments("completion/complete needs `ref`")
         if ref.get("type") == "ref/prompt":
             name = _text(ref, "name")
-            entry, what = self.catalogue.prompts.get(name), "prompt"
+            entry, what = self._catalogue(client).prompts.get(name), "prompt"
         else:
             name = _text(ref, "uri")
-            entry, what = self.catalogue.resource(name), "resource"
+            entry, what = self._catalogue(client).resource(name), "resource"
         return await self._serve("completion/complete", what, name, entry, params, client)
 
     async def _serve(
         self, surface: str, what: str, name: str, entry: Entry | None, params: JSON, client: ClientEnd, **facts: Any
     ) -> JSON:
-        held = self.catalogue.withheld(what, name) if entry is None else None
+        held = self._catalogue(client).withheld(what, name) if entry is None else None
         if held is not None:
             entry = held.entry
-        if entry is None or not await self.visible(client.principal, what, entry):
+        if entry is None:  # another tenant's, perhaps: `visible` refuses it, and the record names it
+            entry = self.catalogue.find(what, name)
+        try:
+            seen = entry is not None and await self._knows(client.principal, what, entry)
+        except PolicyDenied as error:  # the policy cannot answer: that is no reason to call a name unknown
+            return await self.pipeline.refuse(self.call_for(surface, params, client, name=name, **facts), error)
+        if entry is None or not seen:
             # A hidden name takes the very way of an unknown one; only the record knows what was behind it.
             call = self.call_for(surface, params, client, name=name, **facts)
             if entry is not None:
@@ -284,13 +314,16 @@ class Gateway:
         params = _for_upstream(call, entry)
         if upstream.facts.name == FLOW:
             CALLER.set(FlowCaller(self, call, client))
-            SETTINGS.set(self._flow)
-            if self._flow.base_url and call.labelled is not None:
+            flow = within(self._flow, call.decision.obligations.model_tier if call.decision is not None else None)
+            SETTINGS.set(flow)
+            if flow.base_url and call.labelled is not None:
                 # A model outside this process will read the question: tokens, also for what was typed clear.
                 params = {**params, "arguments": call.labelled.get("arguments", {})}
-        result = await upstream.request(surface, params, exchange)
+        result = await connected_first(lambda: upstream.request(surface, params, exchange), exchange, client)
         if client.era == "legacy" and input_required(result):
             return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
+        if client.round is not None and input_required(result):
+            return await client.round.going_on(call, result)
         return result
 
     async def visible_tools(self, client: ClientEnd, session: Session) -> list[ToolView]:
@@ -300,13 +333,13 @@ class Gateway:
         while True:
             params: JSON = {} if cursor is None else {"cursor": cursor}
             listed = await self._list("tools", params, client, None, session)
-            views += [view for tool in listed["tools"] if (view := self._view(tool))]
+            views += [view for tool in listed["tools"] if (view := self._view(tool, client))]
             cursor = listed.get("nextCursor")
             if cursor is None:
                 return views
 
-    def _view(self, tool: JSON) -> ToolView | None:
-        entry = self.catalogue.tools.get(tool["name"])
+    def _view(self, tool: JSON, client: ClientEnd) -> ToolView | None:
+        entry = self._catalogue(client).tools.get(tool["name"])
         if entry is None or entry.upstream.facts.name == FLOW:
             return None
         return ToolView(
@@ -321,47 +354,70 @@ class Gateway:
 
     async def call_from_flow(self, name: str, arguments: JSON, client: ClientEnd, parent: Call) -> JSON:
         """A tool call made by a flow tool: the same way as any other, as the same principal and session."""
-        entry = self.catalogue.tools.get(name)
+        entry = self._catalogue(client).tools.get(name)
         if entry is not None and entry.upstream.facts.name == FLOW:
             raise Unsupported(f"{name} is a flow tool; a flow cannot call another flow")
         params = {"name": name, "arguments": arguments}
-        flow = replace(client, transport="flow")
+        flow = replace(client, transport="flow", round=None)
         facts = {"parent": parent.id, "session": parent.session}
         return await self._serve("tools/call", "tool", name, entry, params, flow, **facts)
 
     async def roots_changed(self, client: ClientEnd) -> None:
         """Tell the handshake upstreams that this client talks to that its roots changed."""
-        identity, shown = client.identity(), self.catalogue
+        identity, shown = client.identity(), self._catalogue(client)
         offers = (shown.tools, shown.prompts, shown.resources, shown.templates)
         upstreams = {id(e.upstream): e.upstream for entries in offers for e in entries.values()}
         for upstream in upstreams.values():
             await upstream.notify("notifications/roots/list_changed", {}, identity)
 
-    def facts(self, surface: str, shown: JSON) -> Item | None:
-        """What policy may know of a listed item: `(upstream, its own name there, definition)`."""
-        entry = None
+    def _catalogue(self, client: ClientEnd) -> Catalogue:
+        return self._shown_to(client.principal)
+
+    def _shown_to(self, principal: Principal) -> Catalogue:
+        """What exists for this principal: what is open to its tenant, and offered to it by name where it has to be."""
+        return self.introductions.view(self.catalogue.of(principal.tenant), principal.key)
+
+    def facts(self, surface: str, shown: JSON, principal: Principal) -> Item | None:
+        """What policy may know of an item listed to a principal: `(upstream, its own name there, definition)`."""
+        entry, catalogue = None, self.catalogue.of(principal.tenant)
         if surface == "tools/list":
             name = shown["name"]
-            entry = self.catalogue.tools.get(name)
+            entry = catalogue.tools.get(name)
             if entry is None and self.search.own(name) is not None:
                 # `call_tool` is listed where `search_tools` is: what it calls is decided as that call.
                 return self.search.item
         elif surface == "prompts/list":
-            entry = self.catalogue.prompts.get(shown["name"])
+            entry = catalogue.prompts.get(shown["name"])
         elif surface == "resources/list":
-            entry = self.catalogue.resources.get(shown["uri"])
+            entry = catalogue.resources.get(shown["uri"])
         else:
-            entry = self.catalogue.templates.get(shown["uriTemplate"])
-        return (_facts(entry), entry.target, entry.definition) if entry else None
+            entry = catalogue.templates.get(shown["uriTemplate"])
+        return item_of(entry) if entry else None
 
     async def visible(self, principal: Principal, kind: str, entry: Entry) -> bool:
-        """Whether policy lets this principal know of the entry (kind: `tool`, `prompt` or `resource`)."""
-        return await self._seen(principal, kind, (_facts(entry), entry.target, entry.definition))
+        """Whether this principal may know of the entry (kind: `tool`, `prompt` or `resource`): by tenant, by policy.
+
+        While the policy cannot answer, nobody may.
+        """
+        try:
+            return await self._knows(principal, kind, entry)
+        except PolicyDenied:
+            return False
+
+    async def _knows(self, principal: Principal, kind: str, entry: Entry) -> bool:
+        return self.introductions.offered(principal.key, kind, entry) and await self._seen(
+            principal, kind, item_of(entry)
+        )
 
     async def _may_search(self, principal: Principal) -> bool:
-        return await self._seen(principal, "tool", self.search.item)
+        try:
+            return await self._seen(principal, "tool", self.search.item)
+        except PolicyDenied:
+            return False
 
     async def _seen(self, principal: Principal, kind: str, item: Item) -> bool:
+        if not item[0].open_to(principal.tenant):
+            return False
         if not self._hiding:
             return True
         seen = self._decide.visible(principal, kind, item)
@@ -369,10 +425,10 @@ class Gateway:
 
     def schema_of(self, name: str, principal: Principal) -> JSON | None:
         """A tool's inputSchema, or None where the principal may not see the tool, or was never asked about it."""
-        entry = self.catalogue.tools.get(name)
+        entry = self._shown_to(principal).tools.get(name)
         if entry is None:
             return None
-        if not self._decide.known_visible(principal, "tool", (_facts(entry), entry.target, entry.definition)):
+        if not self._decide.known_visible(principal, "tool", item_of(entry)):
             return None
         schema = entry.definition.get("inputSchema")
         return schema if isinstance(schema, dict) else None
@@ -382,6 +438,11 @@ def _facts(entry: Entry) -> UpstreamFacts:
     """What policy and guard go by. The flow tools are the gateway's own: they plan with tokens, never with values."""
     facts = entry.upstream.facts
     return _FLOW_FACTS if facts.name == FLOW else facts
+
+
+def item_of(entry: Entry) -> Item:
+    """What policy is asked about, of a catalogue's entry."""
+    return _facts(entry), entry.target, entry.definition
 
 
 def _held(what: str, name: str, held: Withheld) -> ToolHeld:

@@ -37,10 +37,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from agentflow import __version__
 from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported, UpstreamError, to_rpc
 from agentflow.gateway.client import ClientEnd
+from agentflow.gateway.consent import as_elicitation
 from agentflow.gateway.core import Gateway
 from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity, Upstream
 from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
+from agentflow.identity.subject import presented
 
 JSON = dict[str, Any]
 Context = ServerRequestContext[Any, Any]
@@ -151,9 +153,11 @@ class Front:
             params = dict(ctx.params or {})
             client = self._client(ctx)
             try:
-                result = await self._gateway.request(method, params, client)
+                with presented(_own_token(ctx, client.principal)):
+                    result = await self._gateway.request(method, params, client)
             except AgentFlowError as error:
-                raise _mcp_error(error) from None
+                code, message, data = as_elicitation(error, client) or to_rpc(error)
+                raise MCPError(code=code, message=message, data=data) from None
             if method in ("resources/subscribe", "resources/unsubscribe"):
                 self._remember_subscription(method, str(params.get("uri")), ctx.session._connection, client)
             if client.era == "modern":
@@ -190,7 +194,9 @@ class Front:
             session_id=session_id,
             log_level=level,
         )
-        if not modern and connection not in self._connections:
+        if not modern and (
+            connection not in self._connections or self._connections[connection].principal != client.principal
+        ):
             connection.state["agentflow"] = info, capabilities
             self._connections[connection] = _at_rest(client)
         return client
@@ -273,7 +279,7 @@ class Front:
     async def renew(self, upstreams: Collection[Upstream]) -> None:
         """Subscribe anew where one of `upstreams` has taken the place of the one that was subscribed to."""
         for each in list(self._subscriptions.values()):
-            entry = self._gateway.catalogue.resource(each.uri)
+            entry = self._gateway.catalogue.of(each.client.principal.tenant).resource(each.uri)
             if entry is None or entry.upstream not in upstreams:
                 continue
             try:
@@ -350,6 +356,16 @@ class Front:
 
     async def _roots_changed(self, ctx: Context, _: _Raw) -> None:
         await self._gateway.roots_changed(self._client(ctx))
+
+
+def _own_token(ctx: Context, principal: Principal) -> str | None:
+    """The JWT that the caller was known by, for servers whose tokens are made from it; None for other callers."""
+    if principal.auth != "jwt" or ctx.request is None:
+        return None
+    for name, value in ctx.request.scope["headers"]:
+        if name == b"authorization" and value[:7].lower() == b"bearer ":
+            return str(value[7:].strip().decode("latin-1"))
+    return None
 
 
 def _complaint(place: tuple[int | str, ...], message: str) -> str:

@@ -31,7 +31,7 @@ from agentflow.gateway.upstreams.port import Listing
 from agentflow.guard.pins.canonical import JSON, Kind
 from agentflow.guard.pins.offers import POISONED, Event, Item, Offer, Ref, Review
 from agentflow.guard.pins.review import Reviewer
-from agentflow.guard.pins.store import FILE, Reason, Sensitive, Store
+from agentflow.guard.pins.store import PinStore, Reason, Sensitive, open_pins
 
 log = logging.getLogger(__name__)
 
@@ -74,36 +74,47 @@ class Pinning:
     """Reviews what members offer.
 
     Args:
-        data_dir: where the file is.
+        data_dir: where the file is, unless the configuration names a database.
         own: the name of the upstream that serves the gateway's own tools.
         sensitive: gives what finds personal data, now.
+        key: see `open_pins`.
 
     Raises:
-        ConfigError: pins are wanted and the file cannot be used.
+        ConfigError: pins are wanted and the file or database cannot be used.
     """
 
-    def __init__(self, data_dir: Path, config: PinsConfig, own: str, sensitive: Callable[[], Sensitive]) -> None:
-        self._path = data_dir / FILE
+    def __init__(
+        self,
+        data_dir: Path,
+        config: PinsConfig,
+        own: str,
+        sensitive: Callable[[], Sensitive],
+        key: Callable[[], bytes] | None = None,
+    ) -> None:
+        self._data_dir = data_dir
         self._own = own
         self._sensitive = sensitive
-        self._store: Store | None = None
+        self._pseudonyms = key
+        self._store: PinStore | None = None
         self._reviewer: Reviewer | None = None
         self._screened: dict[str, tuple[tuple[object, ...], _Screened]] = {}
         self.prepare(config)
 
     def prepare(self, config: PinsConfig) -> None:
-        """Open the file, if pins are wanted.
+        """Open the file or database, if pins are wanted; with a network, not on the event loop.
 
         Raises:
             ConfigError: it cannot be used.
         """
         if config.mode != "off" and self._store is None:
-            self._store = Store(self._path, self._sensitive)
+            self._store = open_pins(self._data_dir, config, self._sensitive, self._pseudonyms)
             self._reviewer = Reviewer(self._store)
 
-    def changed(self) -> bool:
-        """Whether somebody else has written to the file since the last review."""
-        return self._store is not None and self._store.changed()
+    async def changed(self) -> bool:
+        """Whether somebody else has written since the last review."""
+        if self._store is None:
+            return False
+        return await asyncio.to_thread(self._store.changed) if self._store.blocking else self._store.changed()
 
     async def review(self, members: Sequence[Member], config: Config, audit: AuditLog, judge: Judge | None) -> Offered:
         """Review what the members offer at this moment.
@@ -181,7 +192,7 @@ class Pinning:
         return Offer(
             server=member.name,
             source=hashlib.sha256("\0".join(_address(member.config)).encode()).hexdigest()[:32],
-            label=_label(member.config),
+            label=label(member.config),
             trusted=member.config.trust == "trusted",
             prefix=prefix,
             items=tuple(items),
@@ -190,7 +201,7 @@ class Pinning:
         )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file or the connection."""
         if self._store is not None:
             self._store.close()
 
@@ -216,7 +227,7 @@ def _address(config: ServerConfig) -> tuple[str, ...]:
     return (str(config.type), *(str(place) for place in places if place is not None))
 
 
-def _label(config: ServerConfig) -> str:
+def label(config: ServerConfig) -> str:
     """The same for people. Arguments, queries and user names may be secrets."""
     if config.command is not None:
         return f"{config.type} {os.path.basename(config.command)}"

@@ -36,6 +36,7 @@ _REASONS: Final = {
     429: "too_many",
     503: "busy",
 }
+REFUSAL: Final = "agentflow.refusal"  # key in the ASGI scope: why a caller was not known, one word of ours
 _ALWAYS: Final = frozenset({401, 403, 421, 429})
 _METHODS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _CALLERS: Final = 1000  # callers that are told apart at once
@@ -62,6 +63,8 @@ class Refusals:
     def note(self, status: int, scope: Scope) -> None:
         """Record a refused HTTP request, or count it."""
         reason = _REASONS.get(status, f"status_{status}")
+        if status == 503 and REFUSAL in scope:
+            reason = "identity_unavailable"
         if status == 404 and _has_session(scope):
             reason = "unknown_session"
         method = scope["method"]
@@ -69,17 +72,24 @@ class Refusals:
             "status": status,
             "method": method if method in _METHODS else "other",
             "network": network(scope.get("client")),
+            "why": scope.get(REFUSAL),
         }
         self.refused(reason, scope.get(PRINCIPAL), details)
 
     def refused(self, reason: str, principal: Principal | None, details: Mapping[str, Detail]) -> None:
         """Record something that was refused before it became a call, or count it."""
-        with self._mutex:
-            if not self._bucket(principal).take(self._now()):
-                self._left_out[reason] += 1
-                return
+        if not self.admits(reason, principal):
+            return
         by = f"{principal.tenant}/{principal.id}" if principal else ""
         self._write(Event("request", "refused", by=by, outcome=reason, details=details))
+
+    def admits(self, reason: str, principal: Principal | None) -> bool:
+        """Whether the sender's sort may cause one more record of a refusal; if not, it is counted."""
+        with self._mutex:
+            admitted = self._bucket(principal).take(self._now())
+            if not admitted:
+                self._left_out[reason] += 1
+        return admitted
 
     def _bucket(self, principal: Principal | None) -> _Bucket:
         """All strangers share one; each known caller has one of its own."""

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +19,11 @@ from agentflow.config_guard import GuardConfig
 from agentflow.errors import AgentFlowError, ConfigError
 from agentflow.gateway.service import Service
 from agentflow.pipeline.pii import build_matcher
+from agentflow.store.opened import Store
 
 if TYPE_CHECKING:
     import uvicorn
+    from starlette.types import ASGIApp
 
     from agentflow.gateway.http import HttpFront
 
@@ -40,10 +42,11 @@ def serve_http(config: Config, path: Path | None) -> int:
         ConfigError: the address is not loopback and no caller is known, the port is taken, or the
             configuration cannot be built.
     """
-    if not is_loopback(config.serve.host) and not config.auth.api_keys:
+    stored = Store(config.data_dir, config.store)
+    if not is_loopback(config.serve.host) and not config.auth.asks and not stored.holds("api_key"):
         raise ConfigError(
-            f"Refusing to listen on {config.serve.host}: nobody would need a key",
-            fix="Set auth.api_keys, or bind 127.0.0.1",
+            f"Refusing to listen on {config.serve.host}: nobody is known who may call",
+            fix="Run `agentflow keys create`, set auth.api_keys or auth.issuers, or bind 127.0.0.1",
         )
     _logging(config)
     listener = _bind(config.serve.host, config.serve.port)
@@ -75,16 +78,21 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
     import uvicorn
     from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
+    from agentflow.gateway.aside import Aside
     from agentflow.gateway.http import HttpFront
     from agentflow.gateway.refusals import Recorded
     from agentflow.gateway.slow import protocol
 
     async with _service(config) as service:
+        host, port = listener.getsockname()[:2]
+        service.served_at = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         limits = config.limits
         manager = StreamableHTTPSessionManager(
             service.front.server, max_request_body_size=limits.max_body, max_sessions=limits.max_sessions
         )
-        app = HttpFront(manager, service.authenticator, config.serve, limits, service.report)
+        admin = Aside(lambda: _admin(service)) if config.admin.enabled else None
+        connect = Aside(lambda: _connect(service))
+        app = HttpFront(manager, service.authenticator, config.serve, limits, service.report, admin, connect)
         server = uvicorn.Server(
             uvicorn.Config(
                 Recorded(app, service.refusals, config.serve.path),
@@ -102,9 +110,26 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
         # uvicorn would break off streams that owe an answer, and raise the signal again before we have cleaned up.
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
         async with manager.run(), _reloading(service, path, app), _ending(service, app, server):
-            host, port = listener.getsockname()[:2]
-            log.info("serving http://%s:%s%s", f"[{host}]" if ":" in host else host, port, config.serve.path)
+            log.info("serving %s%s", service.served_at, config.serve.path)
             await server.serve(sockets=[listener])
+
+
+def _admin(service: Service) -> ASGIApp:
+    """The administration. Its room imports this one, so that it is named here and nowhere else."""
+    build: Callable[[Service], ASGIApp] = importlib.import_module("agentflow.admin.app").build
+    return build(service)
+
+
+def _connect(service: Service) -> ASGIApp:
+    """Where people connect to servers, known by a key or by being signed in at the administration's page."""
+    from agentflow.gateway import connect
+
+    if not service.config.admin.enabled:
+        return connect.build(service)
+    sessions = importlib.import_module("agentflow.admin.page.sessions").Sessions(
+        service.store, lambda headers: service.authenticator.authenticate(headers)
+    )
+    return connect.build(service, sessions.principal)
 
 
 @contextlib.asynccontextmanager
@@ -114,6 +139,7 @@ async def _ending(service: Service, app: HttpFront, server: uvicorn.Server) -> A
 
     async def drain() -> None:
         service.front.close()
+        service.recent.close()
         await app.drain(_DRAIN)
         server.handle_exit(signal.SIGTERM, None)
 

@@ -12,31 +12,39 @@ import ctypes
 import gc
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Collection, Coroutine, Sequence
+from functools import partial
 from typing import Any
 
 from agentflow import __version__, paths
 from agentflow.audit.caretaker import Caretaker
 from agentflow.audit.events import Event, Kind
+from agentflow.audit.recent import Recent
 from agentflow.config import Config, LimitsConfig, ServerConfig, is_loopback
 from agentflow.errors import AgentFlowError, AuditUnavailable, ConfigError
 from agentflow.gateway import catalogue as catalogues
-from agentflow.gateway.assemble import Parts, assemble
+from agentflow.gateway.assemble import OURS, Parts, assemble
 from agentflow.gateway.catalogue import Member
+from agentflow.gateway.choices import Choices
 from agentflow.gateway.core import FLOW, Gateway
+from agentflow.gateway.dynamic import Dynamic
 from agentflow.gateway.front import Front
+from agentflow.gateway.introductions import offers_by_name
 from agentflow.gateway.pinning import Offered, Pinning
 from agentflow.gateway.refusals import Refusals
 from agentflow.gateway.unasked import Instructions, Notifications
 from agentflow.gateway.upstreams.build import build as build_upstream
 from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
 from agentflow.identity.authenticate import Authenticator
+from agentflow.identity.authorizations import Authorizations
+from agentflow.identity.credentials import Credentials
+from agentflow.identity.downstream import connect_url, source
+from agentflow.identity.keys import PURPOSE, KeyRing
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
-from agentflow.policy import bundle as policy_bundle
-from agentflow.policy import port as policy_port
 from agentflow.policy.bundle import Bundle
 from agentflow.policy.checks import World, warnings_of, world_of
+from agentflow.policy.live import Choice, LiveBundles
 from agentflow.store.opened import Store
 
 log = logging.getLogger(__name__)
@@ -55,7 +63,7 @@ _SWAP = 1.2
 _PINS = 0.5
 # Limits that upstreams keep, and what of a server's entry decides what it offers.
 _OF_UPSTREAMS = ("max_result", "max_tools_per_server", "max_header")
-_OFFERED_BY = ("type", "url", "command", "args", "path", "spec", "base_url", "allow", "deny")
+_OFFERED_BY = ("type", "url", "command", "args", "path", "spec", "base_url", "allow", "deny", "auth")
 
 
 class Service:
@@ -70,17 +78,33 @@ class Service:
         paths.private_dir(config.data_dir)
         self.config = config
         self.started = time.time()
-        self.authenticator = Authenticator(config.auth)
         self._bound = config.serve.host
         self.store = Store(config.data_dir, config.store)
-        self._parts = assemble(config, self._facts, policy_port.build(config.policy), self._revision)
+        self.keys = KeyRing(self.store, lambda: self._parts.pii.vault.derived_key(OURS, PURPOSE), self.record)
+        self.authenticator = Authenticator(config.auth, self.keys, self.record)
+        self.bundles = LiveBundles(self.store, self.record, lambda: self.config.policy)
+        self.choices = Choices(self.bundles)
+        self._parts = assemble(
+            config, self._facts, self.choices.first(config.policy), self._revision, store=self.store
+        )
+        self.keys.begin(required=not is_loopback(self._bound))
+        self.served_at = ""  # the address of the HTTP front, once it is bound
+        sealing = partial(self._derived, b"credentials")
+        self.credentials = Credentials(self.store, sealing, self.record)
+        self.authorizations = Authorizations(self.store, sealing)
+        self.dynamic = Dynamic(self.store, lambda: self._parts.pii.vault.derived_key(OURS, b"servers"))
+        self.recent = Recent()
+        self._parts.log.heard = self.recent.take
         self.gateway = Gateway(self._parts, config.catalogue)
+        self.gateway.introductions.refresh = self._refresh
         self._instructions = Instructions(self.gateway)
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
         self._notifications = Notifications(self.gateway, self.front)
         try:
-            self._pinning = Pinning(config.data_dir, config.guard.pins, FLOW, lambda: self._parts.pii.matcher)
-        except ConfigError:
+            self._pinning = Pinning(
+                config.data_dir, config.guard.pins, FLOW, lambda: self._parts.pii.matcher, self._pseudonyms
+            )
+        except AgentFlowError:
             self._parts.close()
             raise
         self.refusals = Refusals(lambda event: self._parts.log.event(event))
@@ -95,12 +119,57 @@ class Service:
         self._tasks: set[asyncio.Task[None]] = set()
         self._doubts: frozenset[str] = frozenset()
         self._stale = asyncio.Event()
+        self._given = config  # what was last applied, before what is kept in the store is laid over it
+        self._applying = asyncio.Lock()
+
+    @property
+    def parts(self) -> Parts:
+        """What the configuration in force has built."""
+        return self._parts
+
+    @property
+    def members(self) -> Sequence[Member]:
+        """The servers that run, in the order of the configuration."""
+        return self._members
+
+    @property
+    def offered(self) -> Offered:
+        """What the servers offer, and what of it is held."""
+        return self._offered
+
+    @property
+    def pinning(self) -> Pinning:
+        """The definitions that are remembered."""
+        return self._pinning
+
+    def world(self) -> World:
+        """What policy can be about here."""
+        return world_of(self.config, _tools(self._members))
+
+    def in_file(self, server: str) -> bool:
+        """Whether the configuration file names this server."""
+        return server in self._given.mcp_servers
+
+    async def look_again(self) -> None:
+        """Take what has just been decided about held definitions."""
+        await self._refresh(only_if_held_otherwise=True)
 
     def _facts(self, call: Call, shown: JSON) -> tuple[UpstreamFacts, str, JSON] | None:
-        return self.gateway.facts(call.surface, shown)
+        return self.gateway.facts(call.surface, shown, call.principal)
 
     def _revision(self) -> str:
         return self._parts.engine.revision
+
+    def _derived(self, purpose: bytes) -> bytes:
+        return self._parts.pii.vault.derived_key(OURS, purpose)
+
+    @property
+    def public_url(self) -> str:
+        """Where people reach the gateway's pages, without a slash at the end; "" where nothing serves them."""
+        return (self.config.serve.public_url or self.served_at).rstrip("/") if self.served_at else ""
+
+    def _pseudonyms(self) -> bytes:
+        return self._parts.pii.vault.derived_key("agentflow", b"pins")
 
     # Life ---------------------------------------------------------------------------------------------------
 
@@ -118,6 +187,9 @@ class Service:
             member.upstream.start()
         self._spawn(self._refresh_forever())
         self._spawn(self._settle())
+        self._spawn(self.keys.follow())
+        self._spawn(self.dynamic.follow(self.apply))
+        self._spawn(self.choices.follow(self.apply, self._not_followed))
 
     async def _settle(self) -> None:
         """Open the gateway when every upstream has been tried once, or when the slow ones have had their time.
@@ -138,6 +210,7 @@ class Service:
     async def close(self) -> None:
         """Stop everything; calls still held are cancelled, children ended, the log closed."""
         self.front.close()
+        self.authenticator.close()
         await asyncio.to_thread(self._caretaker.close)
         for task in list(self._tasks):
             task.cancel()
@@ -151,6 +224,7 @@ class Service:
         for parts in (*(former for former, _ in self._former), self._parts):
             parts.close()
         self._pinning.close()
+        await asyncio.to_thread(self.keys.write_uses)
         self.store.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -172,8 +246,10 @@ class Service:
             limits,
             on_change=lambda _: self._stale.set(),
             on_unsolicited=self._unsolicited,
+            source=source(name, server, self.credentials, lambda name: connect_url(self.public_url, name)),
         )
-        if former is not None and all(getattr(former.config, key) == getattr(server, key) for key in _OFFERED_BY):
+        same = former is not None and not offers_by_name(former.upstream)
+        if former is not None and same and all(getattr(former.config, k) == getattr(server, k) for k in _OFFERED_BY):
             upstream.expect(former.upstream.listing)
         return Member(name, server, upstream)
 
@@ -188,7 +264,7 @@ class Service:
                 async with asyncio.timeout(_PINS):
                     await self._stale.wait()
             if not self._stale.is_set():
-                if self._pinning.changed() or not self._offered.recorded:
+                if await self._pinning.changed() or not self._offered.recorded:
                     await self._refresh(only_if_held_otherwise=True)
                 continue
             await asyncio.sleep(0.02)
@@ -211,6 +287,7 @@ class Service:
     async def _show(self, members: Sequence[Member], offered: Offered) -> None:
         before, self._offered = self.gateway.catalogue, offered
         self._parts.screen.excuse(offered.excused)
+        self.gateway.introductions.among(members)
         self.gateway.catalogue = catalogues.build(members, self.config.catalogue, offered.listings, offered.held)
         await self._instructions.refresh(members, offered.listings)
         for problem in self.gateway.catalogue.problems:
@@ -241,15 +318,30 @@ class Service:
         """
         self._parts.log.event(event)
 
-    async def apply(self, config: Config) -> None:
+    async def apply(self, config: Config | None = None, renew: Collection[str] = ()) -> None:
         """Swap in a changed configuration without dropping a call.
+
+        Args:
+            config: what the file says now; by default what it last said.
+            renew: servers that are connected to anew, changed or not.
 
         Raises:
             ConfigError: it cannot be built, or would open a network address to everybody; the old one goes on.
         """
-        revision = self._revision()
+        async with self._applying:
+            given = config or self._given
+            await self._swap(self.dynamic.merged(given), renew)
+            self._given = given
+
+    def _not_followed(self, choice: Choice, code: str) -> None:
+        subject = choice.revision or "file"
+        with contextlib.suppress(AuditUnavailable):
+            self.record(Event("policy", "refused", by=choice.by, subject=subject, outcome=code))
+
+    async def _swap(self, config: Config, renew: Collection[str]) -> None:
+        revision, changed = self._revision(), config != self.config or bool(renew)
         try:
-            await self._apply(config)
+            await self._apply(config, renew)
         except AgentFlowError as error:
             about: Kind = "policy" if config.policy != self.config.policy else "gateway"
             reasons = ((error.kind, self._parts.pii.matcher.mask(error.message)),)
@@ -257,34 +349,37 @@ class Service:
                 self.record(Event(about, "refused", outcome=error.kind, reasons=reasons, subject=revision))
             raise
         with contextlib.suppress(AuditUnavailable):
-            self.record(Event("gateway", "reconfigured", details={"servers": list(wanted(config))}))
+            if changed:
+                self.record(Event("gateway", "reconfigured", details={"servers": list(wanted(config))}))
             if self._revision() != revision:
-                self.record(Event("policy", "activated", subject=self._revision(), details={"before": revision}))
+                by, details = self.choices.by, {"before": revision}
+                self.record(Event("policy", "activated", by=by, subject=self._revision(), details=details))
 
-    async def _apply(self, config: Config) -> None:
-        if not is_loopback(self._bound) and not config.auth.api_keys:
+    async def _apply(self, config: Config, renew: Collection[str]) -> None:
+        if not is_loopback(self._bound) and not config.auth.asks and not self.keys.made:
             raise ConfigError(
-                f"This gateway listens on {self._bound}: without auth.api_keys everybody could call it",
-                fix="Keep a key, or bind 127.0.0.1 and restart",
+                f"This gateway listens on {self._bound}: without keys or issuers under auth nobody could call it",
+                fix="Keep one, run `agentflow keys create`, or bind 127.0.0.1 and restart",
             )
         if config.data_dir != self.config.data_dir or config.serve != self.config.serve:
             log.warning("data_dir and serve take effect at the next start; the rest is applied now")
         if config.limits != self.config.limits:
             log.warning("limits on what the front reads (size, depth, time, sessions) take effect at the next start")
-        if config.store != self.config.store:
-            log.warning("store takes effect at the next start; the rest is applied now")
+        if config.store != self.config.store or config.guard.pins.url != self.config.guard.pins.url:
+            log.warning("store and guard.pins.url take effect at the next start; the rest is applied now")
         if config.guard.vault.url != self.config.guard.vault.url:
             log.warning("conversations stay in the database they are in until the next start; the vault changes now")
-        authenticator, old = Authenticator(config.auth), self._parts
-        self._pinning.prepare(config.guard.pins)
+        old, ring = self._parts, self.keys
+        authenticator = Authenticator(config.auth, ring, self.record, self.authenticator)
+        await asyncio.to_thread(self._pinning.prepare, config.guard.pins)
         engine = old.engine
-        bundle = engine.bundle
-        if config.policy != old.config.policy or await asyncio.to_thread(policy_bundle.changed, bundle, config.policy):
-            engine = await asyncio.to_thread(policy_port.build, config.policy)  # compiling takes a while; calls go on
-        parts = assemble(config, self._facts, engine, self._revision, old)
+        if await asyncio.to_thread(self.choices.differs, engine, old.config.policy, config.policy):
+            engine = await asyncio.to_thread(self.choices.engine, config.policy)  # compiling takes a while; calls go on
+        parts = assemble(config, self._facts, engine, self._revision, old, self.store)
+        parts.log.heard = self.recent.take
         async with self._refreshing:
             try:
-                members, retired = await self._changed_members(config)
+                members, retired = await self._changed_members(config, renew)
                 offered = await self._pinning.review(members, config, parts.log, parts.judge())
             except BaseException:
                 parts.close(old)
@@ -306,13 +401,13 @@ class Service:
         await self._refresh()
         await self.front.renew([member.upstream for member in fresh])
 
-    async def _changed_members(self, config: Config) -> tuple[list[Member], list[Member]]:
+    async def _changed_members(self, config: Config, renew: Collection[str]) -> tuple[list[Member], list[Member]]:
         current = {member.name: member for member in self._members}
         same_limits = all(getattr(config.limits, key) == getattr(self.config.limits, key) for key in _OF_UPSTREAMS)
         members, fresh = [], []
         for name, server in wanted(config).items():
             member = current.get(name)
-            if member is None or member.config != server or not same_limits:
+            if member is None or member.config != server or not same_limits or name in renew:
                 member = self._member(name, server, config.limits, member)
                 member.upstream.start()
                 fresh.append(member)
@@ -347,8 +442,10 @@ class Service:
         status = "starting" if not opened else "degraded" if down else "ready"
         body: JSON = {"status": status}
         if caller is not None and (caller.auth == "local" or _MAY_SEE & set(caller.roles)):
-            body["tools"] = len(self.gateway.catalogue.tools)
-            body["problems"] = list(self.gateway.catalogue.problems)
+            everything = "admin" in caller.roles and caller.tenant == self.config.auth.home_tenant
+            shown = self.gateway.catalogue if everything else self.gateway.catalogue.of(caller.tenant)
+            body["tools"] = len(shown.tools)
+            body["problems"] = list(shown.problems)
             body["servers"] = [
                 {
                     "name": member.name,
@@ -365,6 +462,7 @@ class Service:
                     "sensitivity": member.config.sensitivity,
                 }
                 for member, health in healths
+                if everything or member.upstream.facts.open_to(caller.tenant)
             ]
         return (200 if opened else 503), body
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agentflow.errors import AgentFlowError
-from agentflow.gateway.catalogue import Entry, Member
+from agentflow.gateway.catalogue import Catalogue, Entry, Member
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.core import Gateway
 from agentflow.gateway.front import Front
@@ -68,7 +68,7 @@ class Instructions:
         return str(body.get("instructions") or "")
 
     def _offered(self, upstream: Upstream) -> list[tuple[str, Entry]]:
-        catalogue = self._gateway.catalogue
+        catalogue = _of(upstream, self._gateway.catalogue)
         kinds = (
             ("tool", catalogue.tools),
             ("prompt", catalogue.prompts),
@@ -86,6 +86,12 @@ class Instructions:
                     parts.append(f"## {name}\n{text}")
                     break
         return "\n\n".join(parts)
+
+
+def _of(upstream: Upstream, catalogue: Catalogue) -> Catalogue:
+    """The catalogue in which what a server offers is found: that of a tenant, where it is some tenants' only."""
+    tenants = upstream.facts.tenants
+    return catalogue.of(tenants[0]) if tenants else catalogue
 
 
 class Notifications:
@@ -110,12 +116,14 @@ class Notifications:
 
     async def _updated(self, upstream: Upstream, params: JSON) -> None:
         uri = params.get("uri")
-        owner = self._gateway.catalogue.resource(uri) if isinstance(uri, str) else None
+        owner = _of(upstream, self._gateway.catalogue).resource(uri) if isinstance(uri, str) else None
         if owner is None or owner.upstream is not upstream:
             log.warning("%s announced a change of a resource that is not its own", upstream.facts.name)
             return
         streams = set()
         for subscription in self._front.subscriptions(str(uri)):
+            if not upstream.facts.open_to(subscription.client.principal.tenant):
+                continue
             body = await self._relayed(upstream, "notifications/resources/updated", params, subscription.client)
             # The client knows the URI as it was listed to it: perhaps with a token in place of personal data.
             if body is None or subscription.uri not in (uri, body.get("uri")):

@@ -7,18 +7,22 @@ Each of those is a `Message`; every stage sees every message.
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
+from agentflow.config import LogLevel, Tier
 from agentflow.config_guard import Action
 from agentflow.guard.digests import digest
 from agentflow.guard.flow import Flow
 from agentflow.guard.walk import serialised
 from agentflow.identity.principal import Principal
+from agentflow.pipeline.rounds import Round
 
 JSON = dict[str, Any]
 
@@ -30,6 +34,13 @@ OURS = "agentflow/"  # members of `_meta` that begin so are the gateway's: from 
 
 # (method, params) -> result: puts a request (`elicitation/create`) to the client of this call.
 Ask = Callable[[str, JSON], Awaitable[JSON]]
+# (method, params): sends the client of this call a notification.
+Tell = Callable[[str, JSON], Awaitable[None]]
+
+
+@lru_cache(maxsize=4096)
+def _hashed(session_id: str) -> str:
+    return hashlib.sha256(session_id.encode("utf-8", "replace")).hexdigest()[:32]
 
 
 class Direction(StrEnum):
@@ -69,6 +80,7 @@ class Session:
     Attributes:
         id: unguessable; a legacy client's session, or derived for stateless clients.
         taint: labels collected so far, e.g. `untrusted`, `private`, `injection`.
+        counts, approvals: calls answered, and calls approved by a person, by `server/tool`.
         conversation, owner: names of the conversation and of its principal and client in the taint store (hashes).
         resumes: it may be the next one of a client whose last one was broken off.
     """
@@ -77,10 +89,16 @@ class Session:
     principal: Principal
     taint: set[str] = field(default_factory=set)
     counts: dict[str, int] = field(default_factory=dict)
+    approvals: dict[str, int] = field(default_factory=dict)
     last_used: float = field(default_factory=time.monotonic)
     conversation: bytes = b""
     owner: bytes = b""
     resumes: bool = False
+
+    @property
+    def name(self) -> str:
+        """What policy and records call it: always the same, and no key to it."""
+        return _hashed(self.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +109,11 @@ class UpstreamFacts:
     kind: str
     trust: str = "untrusted"  # or "trusted"
     sensitivity: str = "public"  # or "private"
+    tenants: tuple[str, ...] = ()  # whose callers may know of it; empty: everybody's
+
+    def open_to(self, tenant: str) -> bool:
+        """Whether callers of a tenant may know of it."""
+        return not self.tenants or tenant in self.tenants
 
 
 GATEWAY = UpstreamFacts(name="", kind="gateway", trust="trusted")
@@ -127,11 +150,15 @@ class Obligations:
 
     redact: tuple[str, ...] = ("*",)  # PII types turned into tokens in what goes to the client
     rehydrate: tuple[str, ...] = ()  # PII types whose tokens become values in what goes to the upstream
-    approval: JSON | None = None  # {"who": str, "ttl": seconds, "prompt": str}
+    approval: JSON | None = None  # {"who": str | [str], "ttl": seconds, "prompt": str, "count"?: approvers}
     max_result_bytes: int | None = None
     cache_ttl: float = 0.0  # seconds a read-only answer may be reused for the same principal
     deep: bool = False  # what goes to the client is also searched for names, places and the like
     injection: Action | None = None  # what is done about injected instructions in the answer, whoever sent it
+    mask: tuple[str, ...] = ()  # PII types shown masked, not as tokens, in what goes to the client
+    rate_class: str | None = None  # the class of `limits` that the call counts in, beside the caller's own limit
+    model_tier: Tier | None = None  # the strongest model that a flow tool may use for it
+    log_level: LogLevel | None = None  # the gateway's log has one line about the call, at this level
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +202,8 @@ class Call:
             that policy, audit, logs and approval prompts may see. Set by the label stage.
         definition: the catalogue's definition of the tool or prompt (upstream's raw JSON), or None.
         ask: how a stage asks the person at the client (approval), or None where nobody can be asked.
+        tell: how a stage tells the client that it has to wait.
+        round: of a request that its client may be sent away from with an interim answer, and comes back to.
         transport: `http`, `stdio` or `flow` (a call made by one of the flow tools).
         origin: set by the gateway, and by nobody else, where a result in quarantine is read.
         runs: the record of stages, in the order they ran.
@@ -192,6 +221,8 @@ class Call:
     protocol: str = ""
     client: JSON = field(default_factory=dict)  # clientInfo
     ask: Ask | None = None
+    tell: Tell | None = None
+    round: Round | None = None
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     parent: str = ""  # the record id of the flow run that made this call
     origin: Origin | None = None
@@ -204,6 +235,7 @@ class Call:
     decision: Decision | None = None
     question: JSON | None = None  # what the policy was asked, for the record; not to be changed
     approval: JSON | None = None  # how an approval was obtained, for the record
+    calls_left: int | None = None  # what the caller may still ask this minute, or None without a limit
     rehydrated: dict[str, int] = field(default_factory=dict)  # tokens given back to the upstream, by type
     redacted: dict[str, int] = field(default_factory=dict)  # values tokenised in what went out, by type
     taint: set[str] = field(default_factory=set)  # labels this call added

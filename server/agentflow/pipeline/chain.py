@@ -23,6 +23,7 @@ from agentflow.errors import (
     to_rpc,
 )
 from agentflow.pipeline.call import JSON, OURS, Call, Direction, Message, StageRun, Verdict
+from agentflow.pipeline.rounds import Interim
 from agentflow.pipeline.stage import Note, Stage
 
 DEFAULT_ORDER = (
@@ -32,6 +33,7 @@ DEFAULT_ORDER = (
     "label",
     "trace",
     "decide",
+    "rate",
     "approve",
     "rehydrate",
     "cache",
@@ -118,8 +120,8 @@ class Pipeline:
         self._writable()
         self.enter()
         try:
-            result = await self._exchange(call, dispatch, ready)
-            call.outcome = "tool_error" if result.get("isError") else "ok"
+            result, waits = await self._exchange(call, dispatch, ready)
+            call.outcome = "input_required" if waits else "tool_error" if result.get("isError") else "ok"
         except asyncio.CancelledError:
             call.outcome = "cancelled"
             raise
@@ -165,14 +167,17 @@ class Pipeline:
         call.outcome = "input_required"
         self._record(call)
 
-    async def _exchange(self, call: Call, dispatch: Dispatch, ready: JSON | None) -> JSON:
+    async def _exchange(self, call: Call, dispatch: Dispatch, ready: JSON | None) -> tuple[JSON, bool]:
+        """The result for the client, and whether it is one of our own that the call waits behind."""
         try:
             await self.run(call, Message(call.surface, Direction.INBOUND, call.params))
+        except Interim as asked:
+            return await self._answer(call, asked.result), True
         except AgentFlowError as error:
             raise await self._cleaned(call, error, self._mutators) from None
         if ready is not None:
             call.cached = True
-            return ready
+            return ready, False
         try:
             result = self._reuse.lookup(call) if self._reuse else None
             if result is None:
@@ -183,6 +188,9 @@ class Pipeline:
                 call.cached = True
         except AgentFlowError as error:
             raise await self._cleaned(call, error, self._chain[Direction.OUTBOUND]) from None
+        return await self._answer(call, result), False
+
+    async def _answer(self, call: Call, result: JSON) -> JSON:
         answer = Message(call.surface, Direction.OUTBOUND, result)
         try:
             await self.run(call, answer)

@@ -98,15 +98,44 @@ def unpack(path: Path) -> Contents:
     if path.stat().st_size > MAX_PACKED:
         raise BadArchive(f"the archive is larger than {MAX_PACKED // 2**20} MiB")
     with path.open("rb") as file:
-        try:
-            files = _files(file)
-        except (tarfile.TarError, EOFError, gzip.BadGzipFile, OverflowError) as error:
-            raise BadArchive(f"not a gzipped tar archive: {error}") from None
-        except OSError as error:  # zlib's errors are OSErrors in some versions
-            raise BadArchive(f"the archive cannot be unpacked: {error}") from None
-        except ValueError as error:
-            raise error if isinstance(error, BadArchive) else BadArchive(f"a broken archive: {error}") from None
-    return _contents(files)
+        return _contents(_unpacked(file))
+
+
+def unpack_bytes(body: bytes) -> Contents:
+    """Read an archive that is in memory already.
+
+    Raises:
+        BadArchive: it is none, or holds what may not be loaded.
+    """
+    if len(body) > MAX_PACKED:
+        raise BadArchive(f"the archive is larger than {MAX_PACKED // 2**20} MiB")
+    return _contents(_unpacked(io.BytesIO(body)))
+
+
+def contents_of(files: Mapping[str, str]) -> Contents:
+    """What these files, by their names in a bundle, would be as an archive.
+
+    Raises:
+        BadArchive: they could be none.
+    """
+    if len(files) > MAX_FILES:
+        raise BadArchive(f"the bundle holds more than {MAX_FILES} files")
+    found: dict[str, bytes] = {}
+    try:
+        for given, text in files.items():
+            name = _meaning(given)
+            if name is None:
+                continue
+            if name in found:
+                raise BadArchive(f"{name} is there twice")
+            found[name] = text.encode()
+            if name.endswith(".rego") and len(found[name]) > MAX_REGO:
+                raise BadArchive(f"{name} is larger than {MAX_REGO // 2**20} MiB")
+    except UnicodeEncodeError:
+        raise BadArchive("a file is not UTF-8") from None
+    if sum(map(len, found.values())) > MAX_BYTES:
+        raise BadArchive(f"the bundle is larger than {MAX_BYTES // 2**20} MiB")
+    return _contents(found)
 
 
 def manifest_of(content: bytes) -> Manifest:
@@ -165,6 +194,17 @@ class _Bounded(io.RawIOBase):
         return content
 
 
+def _unpacked(file: BinaryIO) -> dict[str, bytes]:
+    try:
+        return _files(file)
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, OverflowError) as error:
+        raise BadArchive(f"not a gzipped tar archive: {error}") from None
+    except OSError as error:  # zlib's errors are OSErrors in some versions
+        raise BadArchive(f"the archive cannot be unpacked: {error}") from None
+    except ValueError as error:
+        raise error if isinstance(error, BadArchive) else BadArchive(f"a broken archive: {error}") from None
+
+
 def _files(file: BinaryIO) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     with gzip.GzipFile(fileobj=file) as zipped:
@@ -188,13 +228,18 @@ def _files(file: BinaryIO) -> dict[str, bytes]:
 
 
 def _name(member: tarfile.TarInfo) -> str | None:
-    """The member's name within the archive; None for what has no meaning. OPA writes names with a leading slash."""
-    parts = [part for part in member.name.split("/") if part not in ("", ".")]
-    name = "/".join(parts)
+    """The member's name within the archive; None for what has no meaning."""
     if member.isdir():
         return None
     if not member.isreg() or member.issparse():
-        raise BadArchive(f"{name[:200]} is a link or another special file")
+        raise BadArchive(f"{member.name[:200]} is a link or another special file")
+    return _meaning(member.name)
+
+
+def _meaning(written: str) -> str | None:
+    """A file's name as it counts; None for what has no meaning. OPA writes names with a leading slash."""
+    parts = [part for part in written.split("/") if part not in ("", ".")]
+    name = "/".join(parts)
     if not parts or ".." in parts or "\\" in name or not name.isprintable() or len(parts) > MAX_DEPTH:
         raise BadArchive(f"{name[:200]!r} is no name for a file of a bundle")
     if parts[-1] in _FOREIGN:

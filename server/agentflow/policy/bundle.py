@@ -87,21 +87,24 @@ class Bundle:
     def trials(self, *, whole: bool = True) -> list[Program]:
         """What runs the tests: they see the bundle's own data, not what an installation makes of it.
 
-        Each test is an entrypoint, `package/path/test_name`. What needs certain data, modules and tests, is tried
-        apart from the rest, with the helpers (test files without a test): the embedded compiler takes time and memory
-        that grow faster than a policy under `with`.
+        Each test is an entrypoint, `package/path/test_name`. Test files that say what data they need are tried apart,
+        with the modules that need some of it and with the helpers (test files without a test): the embedded compiler
+        takes time and memory that grow faster than a policy under `with`.
 
         Args:
             whole: also what ships with AgentFlow and is unchanged here, with nothing added to it.
         """
         sources = {**self.modules, **self.spare}
-        special = {name for name, text in {**sources, **self.tests}.items() if _NEEDS.search(text)}
-        plain = {name: text for name, text in self.tests.items() if name not in special}
-        programs = [Program(_but(sources, special) | plain, self.own_data, _entrypoints(plain))]
-        apart = {name: text for name, text in self.tests.items() if name in special}
-        if apart:
-            helpers = {name: text for name, text in plain.items() if not _TEST.search(text)}
-            programs.append(Program(sources | helpers | apart, self.own_data, _entrypoints(apart)))
+        helpers = {
+            name: text for name, text in self.tests.items() if not _NEEDS.search(text) and not _TEST.search(text)
+        }
+        groups: dict[frozenset[str], dict[str, str]] = {}
+        for name, text in self.tests.items():
+            groups.setdefault(frozenset(_NEEDS.findall(text)), {})[name] = text
+        programs = []
+        for needed, tests in groups.items():
+            policy = {name: text for name, text in sources.items() if _meets(text, needed)}
+            programs.append(Program(policy | helpers | tests, self.own_data, _entrypoints(tests)))
         ours = {} if whole else _folder(shipped("policies"), []).modules
         return [p for p in programs if p.entrypoints and not p.modules.items() <= ours.items()]
 
@@ -124,13 +127,30 @@ def read_bundle(config: PolicyConfig) -> Bundle:
         for name, document in contents.data.items():
             own_data = _merged(own_data, _placed(name, document))
         label = contents.manifest.revision if place is path and not config.layers else label
+    return _made(path, texts, own_data, config.data, label, problems)
+
+
+def bundle_of(contents: Contents) -> Bundle:
+    """The bundle that these contents are, with nothing laid over it.
+
+    Raises:
+        ConfigError: it is none, or uses what no policy may. `problems` lists everything.
+    """
+    own_data: JSON = {}
+    for name, document in contents.data.items():
+        own_data = _merged(own_data, _placed(name, document))
+    problems = outside(contents.manifest, contents.modules, contents.data)
+    return _made(Path(), dict(contents.modules), own_data, {}, contents.manifest.revision, problems)
+
+
+def _made(path: Path, texts: dict[str, str], own_data: JSON, over: JSON, label: str, problems: list[str]) -> Bundle:
     tests = {name: text for name, text in texts.items() if name.endswith("_test.rego")}
     modules = {name: text for name, text in texts.items() if name not in tests}
     if not modules and not problems:
-        problems.append(f"{path}: no .rego files")
+        problems.append(f"{_at(path)}no .rego files")
     for name, text in texts.items():
         problems += [f"{path / name}: {problem}" for problem in _reaches_outside(text)]
-    data = _merged(own_data, config.data)
+    data = _merged(own_data, over)
     spare = {name: text for name, text in modules.items() if not _needed(text, data)}
     content = {"modules": modules, "tests": tests, "data": data}
     modules = {name: text for name, text in modules.items() if name not in spare}
@@ -139,7 +159,8 @@ def read_bundle(config: PolicyConfig) -> Bundle:
         serialized = orjson.dumps(content, option=orjson.OPT_SORT_KEYS)
     except TypeError as error:  # YAML knows keys and numbers that JSON does not
         mistakes.append(f"no JSON: {error}")
-    problems += [f"{path}/data.json (with the configuration's policy.data): {text}" for text in mistakes]
+    merged = " (with the configuration's policy.data)" if over else ""
+    problems += [f"{path / 'data.json'}{merged}: {text}" for text in mistakes]
     if problems:
         raise refused(path, problems)
     revision = hashlib.sha256(serialized).hexdigest()
@@ -166,10 +187,10 @@ def layer_path(layer: Path) -> Path:
 
 def refused(path: Path, problems: list[str]) -> ConfigError:
     """The error for a bundle that may not be used."""
-    more = f" (and {len(problems) - 1} more)" if problems[1:] else ""
+    more, uploaded = f" (and {len(problems) - 1} more)" if problems[1:] else "", path == Path()
     return ConfigError(
-        f"the policy bundle {path} is refused: {problems[0]}{more}",
-        fix=f"correct it, then run: agentflow policy test {path}",
+        f"the policy bundle{'' if uploaded else f' {path}'} is refused: {problems[0]}{more}",
+        fix="correct it and upload it again" if uploaded else f"correct it, then run: agentflow policy test {path}",
         problems=problems,
     )
 
@@ -184,6 +205,23 @@ def readable_errors(bundle: Bundle, compiler_text: str) -> list[str]:
         shown = (text.decode().splitlines() or [""])[line - 1].strip() if text else ""
         found[f"{bundle.path / name if name else bundle.path}:{line}: {message}: {shown}"] = None
     return list(found) or [compiler_text.strip()[:1000]]
+
+
+def _at(path: Path) -> str:
+    """The beginning of a line about a bundle; nothing where it lies in no file."""
+    return "" if path == Path() else f"{path}: "
+
+
+def test_place(bundle: Bundle, entrypoint: str) -> str:
+    """Where a test stands, as `file:line`; "" where that cannot be said."""
+    package, _, name = entrypoint.rpartition("/")
+    for file, text in bundle.tests.items():
+        found = _PACKAGE.search(text)
+        if found is not None and found.group(1).replace(".", "/") == package:
+            line = re.search(rf"^{re.escape(name)}\b", text, re.MULTILINE)
+            if line is not None:
+                return f"{bundle.path / file}:{text.count(chr(10), 0, line.start()) + 1}"
+    return ""
 
 
 def _contents(path: Path, problems: list[str]) -> Contents:
@@ -232,10 +270,6 @@ def _placed(name: str, document: JSON) -> JSON:
     return document
 
 
-def _but(texts: dict[str, str], names: set[str]) -> dict[str, str]:
-    return {name: text for name, text in texts.items() if name not in names}
-
-
 def _entrypoints(tests: dict[str, str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for text in tests.values():
@@ -246,10 +280,16 @@ def _entrypoints(tests: dict[str, str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _meets(text: str, needed: frozenset[str]) -> bool:
+    """Whether a module has something to do where just this data is there."""
+    needs = _NEEDS.findall(text)
+    return not needs or not needed.isdisjoint(needs)
+
+
 def _needed(text: str, data: JSON) -> bool:
-    """Whether the data has what a module says it needs; `*` stands for any member."""
-    needs = _NEEDS.search(text)
-    return needs is None or _has(data, needs[1].split("."))
+    """Whether the data has something of what a module says it needs; `*` stands for any member."""
+    needs = _NEEDS.findall(text)
+    return not needs or any(_has(data, path.split(".")) for path in needs)
 
 
 def _has(value: Any, path: list[str]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 from agentflow.config import Config
 from agentflow.pipeline.call import JSON
 from agentflow.policy.bundle import Bundle
+from agentflow.store.opened import Store
 
 _SCHEMA = Path(__file__).with_name("input.schema.json")
 _INPUT = re.compile(r"(?<![\w.])input((?:\.[A-Za-z_]\w*)+)")
@@ -25,7 +26,10 @@ _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 _SERVER = re.compile(r'input\.call\.server\s*==\s*"([^"]*)"|"([^"]*)"\s*==\s*input\.call\.server')
 _ROLE = re.compile(r'"([^"]*)"\s+in\s+input\.principal\.roles|input\.principal\.roles\[_\]\s*==\s*"([^"]*)"')
 _KINDS = ("tools", "prompts", "resources")
-_OWES = ("rehydrate", "max_result_bytes", "cache_ttl", "deep", "injection", "only_roles", "rate_class")
+_OWES = (
+    "rehydrate", "mask", "max_result_bytes", "cache_ttl", "deep", "injection", "only_roles", "rate_class", "model_tier",
+    "log_level",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,11 +40,13 @@ class World:
         servers: names of the configured servers.
         roles: roles that some caller may have.
         tools: of each server whose catalogue is known, its tools' names and input schemas.
+        classes: rate classes that the configuration defines.
     """
 
     servers: Collection[str] | None = None
     roles: Collection[str] | None = None
     tools: Mapping[str, Mapping[str, JSON]] | None = None
+    classes: Collection[str] | None = None
 
 
 def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = None) -> World:
@@ -53,9 +59,10 @@ def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = No
     servers.update(tools or (), (f"tools-{number}" for number in range(1, len(config.tools) + 1)), ("agentflow",))
     auth = config.auth
     # Where callers come from elsewhere, too, their roles are not known here.
-    static = auth.model_fields_set <= {"api_keys", "local"}
+    static = auth.model_fields_set <= {"api_keys", "local", "home_tenant", "recheck"}
+    static = static and not Store(config.data_dir, config.store).holds("api_key")
     roles = {role for key in auth.api_keys for role in key.roles} | set(auth.local.roles)
-    return World(servers, roles if static else None, tools)
+    return World(servers, roles if static else None, tools, config.limits.classes)
 
 
 def warnings_of(bundle: Bundle, world: World) -> list[str]:
@@ -67,6 +74,7 @@ def warnings_of(bundle: Bundle, world: World) -> list[str]:
             found += [f"settings.rules.{name}: {text}" for text in _of_rule(rule, settings, world)]
         found += _of_forbidden(settings, world)
         found += _of_roles(settings, world)
+        found += _of_classes(settings, world)
     return list(dict.fromkeys(found))
 
 
@@ -107,6 +115,8 @@ def _of_rule(rule: JSON, settings: JSON, world: World) -> Iterator[str]:
         yield "it concerns nobody: every role is excepted"
     if world.roles is not None:
         named = {*(roles or ()), *spared, *(rule.get("only_roles") or ())}
+        asked = (rule.get("approvers") or {}).get("who", ())
+        named.update(who.removeprefix("role:") for who in asked if who.startswith("role:"))
         for role in sorted(named - set(world.roles)):
             yield f"no caller has the role {role!r}"
     yield from _of_names(rule, world)
@@ -152,6 +162,13 @@ def _of_forbidden(settings: JSON, world: World) -> Iterator[str]:
 def _of_roles(settings: JSON, world: World) -> Iterator[str]:
     for role in sorted(set(world.roles or ()) - settings.get("roles", {}).keys()):
         yield f"settings.roles: a caller has the role {role!r}, which is not here and may do nothing"
+
+
+def _of_classes(settings: JSON, world: World) -> Iterator[str]:
+    """Rate classes that the configuration lacks: calls that count in them are refused."""
+    for name in settings.get("rate_classes") or ():
+        if world.classes is not None and name not in world.classes:
+            yield f"settings.rate_classes: limits.classes does not define {name!r}: calls of that class are refused"
 
 
 def _mentioned(bundle: Bundle, pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:

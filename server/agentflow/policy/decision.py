@@ -6,15 +6,19 @@ An obligation nobody knows is refused too: to let a call through without honouri
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any, get_args
+from dataclasses import fields, replace
+from typing import Any, cast, get_args
 
+from agentflow.config import LogLevel, Tier
 from agentflow.config_guard import Action
 from agentflow.pipeline.call import JSON, Decision, Obligations
 
 ENTRYPOINT = "agentflow/decision"
 FAULTS = frozenset({"policy_undefined", "policy_wrong_type", "policy_error", "policy_timeout", "policy_unavailable"})
+_OBLIGATIONS = {field.name for field in fields(Obligations)}
 _PII_TYPE = re.compile(r"\*|[A-Z][A-Z0-9_]*")
+_APPROVER = re.compile(r"caller|role:\S.*|principal:[^/\s][^/]*/\S.*")
+_MOST = 100  # approvers of one call
 
 
 class WrongType(ValueError):
@@ -48,19 +52,28 @@ def parse(value: Any, revision: str) -> Decision:
 
 
 def stricter(own: Obligations, origin: Obligations) -> Obligations:
-    """`own`, made as strict as `origin` in what goes to the client; approval and injection stay the call's own."""
+    """`own`, made as strict as `origin` in what goes to the client; all else stays the call's own.
+
+    What only one of them would show masked is shown as a token.
+    """
     sizes = [size for size in (own.max_result_bytes, origin.max_result_bytes) if size is not None]
     return replace(
         own,
-        redact=tuple(dict.fromkeys((*own.redact, *origin.redact))),
+        redact=tuple(dict.fromkeys((*own.redact, *origin.redact, *own.mask, *origin.mask))),
+        mask=_common(own.mask, origin.mask),
         max_result_bytes=min(sizes, default=None),
         deep=own.deep or origin.deep,
     )
 
 
+def _common(own: tuple[str, ...], other: tuple[str, ...]) -> tuple[str, ...]:
+    if "*" in own or "*" in other:
+        return other if "*" in own else own
+    return tuple(kind for kind in own if kind in other)
+
+
 def _obligations(value: Any) -> Obligations:
-    known = {"redact", "rehydrate", "approval", "max_result_bytes", "cache_ttl", "injection", "deep"}
-    body = _object(value, "obligations", known=known)
+    body = _object(value, "obligations", known=_OBLIGATIONS)
     size = body.get("max_result_bytes")
     return Obligations(
         redact=_types(body.get("redact", ["*"]), "obligations.redact"),
@@ -68,9 +81,19 @@ def _obligations(value: Any) -> Obligations:
         approval=_approval(body.get("approval")),
         max_result_bytes=None if size is None else int(_number(size, "obligations.max_result_bytes")),
         cache_ttl=_number(body.get("cache_ttl", 0), "obligations.cache_ttl"),
-        injection=_action(body.get("injection")),
+        injection=cast(Action | None, _one_of(body.get("injection"), get_args(Action), "obligations.injection")),
         deep=_flag(body.get("deep", False), "obligations.deep"),
+        mask=_types(body.get("mask", []), "obligations.mask"),
+        rate_class=_class(body.get("rate_class")),
+        model_tier=cast(Tier | None, _one_of(body.get("model_tier"), get_args(Tier), "obligations.model_tier")),
+        log_level=cast(LogLevel | None, _one_of(body.get("log_level"), get_args(LogLevel), "obligations.log_level")),
     )
+
+
+def _class(value: Any) -> str | None:
+    if value is not None and (not isinstance(value, str) or not value):
+        raise WrongType("obligations.rate_class is not the name of a class")
+    return value
 
 
 def _flag(value: Any, where: str) -> bool:
@@ -79,26 +102,37 @@ def _flag(value: Any, where: str) -> bool:
     return value
 
 
-def _action(value: Any) -> Action | None:
-    if value is not None and value not in get_args(Action):
-        raise WrongType(f"obligations.injection is none of {', '.join(get_args(Action))}")
-    action: Action | None = value
-    return action
+def _one_of(value: Any, known: tuple[str, ...], where: str) -> str | None:
+    if value is not None and (not isinstance(value, str) or value not in known):
+        raise WrongType(f"{where} is none of {', '.join(known)}")
+    return value
 
 
 def _approval(value: Any) -> JSON | None:
     if value is None:
         return None
-    body = _object(value, "obligations.approval", required={"who", "ttl"}, known={"who", "ttl", "prompt"})
-    prompt = body.get("prompt", "")
-    if body["who"] != "caller":
-        raise WrongType('obligations.approval.who is not "caller", the only approver this gateway can ask')
+    body = _object(value, "obligations.approval", required={"who", "ttl"}, known={"who", "ttl", "prompt", "count"})
+    prompt, count = body.get("prompt", ""), body.get("count", 1)
     if not isinstance(prompt, str):
         raise WrongType("obligations.approval.prompt is not a string")
     ttl = _number(body["ttl"], "obligations.approval.ttl")
     if ttl <= 0:
         raise WrongType("obligations.approval.ttl is not positive")
-    return {"who": "caller", "ttl": ttl, "prompt": prompt}
+    if isinstance(count, bool) or not isinstance(count, int | float) or count != int(count) or not 1 <= count <= _MOST:
+        raise WrongType(f"obligations.approval.count is not a whole number from 1 to {_MOST}")
+    asked: JSON = {"who": _who(body["who"]), "ttl": ttl, "prompt": prompt}
+    return {**asked, "count": int(count)} if count > 1 else asked
+
+
+def _who(value: Any) -> str | list[str]:
+    """Who may approve: one name, or several of which any may."""
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and _APPROVER.fullmatch(name) for name in names):
+        raise WrongType(
+            'obligations.approval.who is not "caller", "role:NAME", "principal:TENANT/ID" or several of them'
+        )
+    distinct = sorted(set(names))
+    return distinct[0] if len(distinct) == 1 else distinct
 
 
 def _reason(value: Any) -> tuple[str, str]:

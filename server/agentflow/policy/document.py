@@ -11,6 +11,7 @@ import re
 import time
 from functools import lru_cache
 
+from agentflow.audit.asked import size_of
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
 
@@ -25,7 +26,8 @@ KINDS = {
 USED_BY = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _NO_PII: JSON = {"types": [], "counts": {}, "paths": []}
-_NO_SESSION: JSON = {"taint": [], "counts": {}}
+_NO_SESSION: JSON = {"id": "", "taint": [], "counts": {}, "approvals": {}}
+_NO_BUDGET: JSON = {"calls_left": None}
 _WITH_HOST = frozenset({"file", "ftp", "http", "https", "ws", "wss"})
 # Escapes that a server may read as a path: letters, digits, and what separates or climbs.
 _ESCAPED = re.compile(r"%(?:2[def]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])", re.IGNORECASE)
@@ -42,7 +44,8 @@ def kind_of(call: Call) -> str:
 def for_call(call: Call) -> JSON:
     """Build the document of a call. `call.labelled` is taken for the arguments, and `{}` where it is None."""
     labelled = call.labelled or {}
-    arguments = labelled.get("arguments")
+    given = labelled.get("arguments")
+    arguments: JSON = given if isinstance(given, dict) else {}
     kind = kind_of(call)
     built: JSON = {
         "version": VERSION,
@@ -54,12 +57,19 @@ def for_call(call: Call) -> JSON:
             "server": call.upstream.name,
             "tool": _target(call, kind, labelled),
             "annotations": hints_of(call.definition),
-            "arguments": arguments if isinstance(arguments, dict) else {},
+            "arguments": arguments,
+            "size": size_of(arguments),
             "pii": {"types": call.pii.types, "counts": call.pii.counts, "paths": call.pii.paths},
             "injection": {"score": call.injection_score},
         },
-        "session": {"taint": sorted(call.session.taint), "counts": dict(call.session.counts)},
+        "session": {
+            "id": call.session.name,
+            "taint": sorted(call.session.taint),
+            "counts": dict(call.session.counts),
+            "approvals": dict(call.session.approvals),
+        },
         "upstream": upstream(call.upstream),
+        "budget": _NO_BUDGET if call.calls_left is None else {"calls_left": call.calls_left},
         "time": now(),
     }
     if call.flow is not None:  # a call with nothing to tell is the same question as ever, decided before
@@ -86,11 +96,13 @@ def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str,
             "tool": target,
             "annotations": hints_of(definition),
             "arguments": {},
+            "size": 2,
             "pii": _NO_PII,
             "injection": {"score": 0.0},
         },
         "session": _NO_SESSION,
         "upstream": upstream(facts),
+        "budget": _NO_BUDGET,
         "time": now(),
     }
 
@@ -111,7 +123,8 @@ def principal(caller: Principal) -> JSON:
 @lru_cache(maxsize=4096)
 def upstream(facts: UpstreamFacts) -> JSON:
     """The server's part of the document; shared, so never to be changed."""
-    return {"trust": facts.trust, "sensitivity": facts.sensitivity, "kind": facts.kind}
+    known: JSON = {"trust": facts.trust, "sensitivity": facts.sensitivity, "kind": facts.kind}
+    return known | {"tenants": list(facts.tenants)} if facts.tenants else known
 
 
 def hints_of(definition: JSON | None) -> JSON:

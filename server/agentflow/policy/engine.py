@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from agentflow.config import PolicyConfig
 from agentflow.errors import ConfigError
 from agentflow.pipeline.call import JSON, Decision
 from agentflow.policy.bounded import bounded
-from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused
+from agentflow.policy.bundle import Bundle, read_bundle, readable_errors, refused, test_place
 from agentflow.policy.checks import World, warnings_of
 from agentflow.policy.decision import ENTRYPOINT, WrongType, denied, parse
 from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault, Program
@@ -35,12 +36,13 @@ _CACHED_FAULTS = frozenset({"policy_undefined", "policy_wrong_type"})  # what as
 
 @dataclass(frozen=True, slots=True)
 class TestRun:
-    """One test of a bundle. `error` is "" when it passed."""
+    """One test of a bundle. `error` is "" when it passed, `place` its file and line."""
 
     __test__ = False  # not a test case of pytest's
 
     name: str
     error: str
+    place: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,19 +70,28 @@ def check(config: PolicyConfig, world: World | None = None) -> Report:
         read = read_bundle(config)
     except ConfigError as error:
         return Report(config.bundle or Path(), "", (), tuple(error.data["problems"]))
-    evaluator, tests, problems = _compiled(read)
+    return check_bundle(read, world)
+
+
+def check_bundle(bundle: Bundle, world: World | None = None, *, whole: bool = True) -> Report:
+    """The same for a bundle that is read.
+
+    Args:
+        whole: also run the tests that ship with AgentFlow and are unchanged here.
+    """
+    evaluator, tests, problems = _compiled(bundle, RegoProcess, whole=whole)
     if evaluator is not None:
         evaluator.close()
-    return Report(read.path, read.revision, tests, tuple(problems), tuple(warnings_of(read, world or World())))
+    return Report(bundle.path, bundle.revision, tests, tuple(problems), tuple(warnings_of(bundle, world or World())))
 
 
 class _Active:
     """One bundle in use, with its evaluator and its cache of decisions."""
 
-    def __init__(self, config: PolicyConfig, tested: bool) -> None:
-        self.bundle = read_bundle(config)
+    def __init__(self, config: PolicyConfig, bundle: Bundle | None, tested: bool) -> None:
+        self.bundle = bundle or read_bundle(config)
         # What ships unchanged was tested by its makers; rego-cpp takes seconds and 760 MB for it.
-        evaluator, _, problems = _compiled(self.bundle, tested=tested, whole=False)
+        evaluator, _, problems = _compiled(self.bundle, _evaluator, tested=tested, whole=False)
         if problems or evaluator is None:
             if evaluator is not None:
                 evaluator.close()
@@ -135,16 +146,19 @@ class Engine:
     `known` and `decide_soon` are for the event loop (the first never waits), `decide` for everything else.
     """
 
-    def __init__(self, config: PolicyConfig | None = None, *, tested: bool = False) -> None:
+    def __init__(
+        self, config: PolicyConfig | None = None, *, bundle: Bundle | None = None, tested: bool = False
+    ) -> None:
         """Compile the bundle and, unless it is the one that ships, run its tests.
 
         Args:
+            bundle: what to compile in place of the one that is configured.
             tested: they ran already, on this very bundle.
 
         Raises:
             ConfigError: the bundle is refused; `problems` says why, in the compiler's words.
         """
-        self._active = _Active(config or PolicyConfig(), tested)
+        self._active = _Active(config or PolicyConfig(), bundle, tested)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="policy")
 
     @property
@@ -205,18 +219,19 @@ def _inexpressible(revision: str) -> Decision:
 
 
 def _compiled(
-    bundle: Bundle, *, tested: bool = False, whole: bool = True
+    bundle: Bundle, make: Callable[[Program], Evaluator], *, tested: bool = False, whole: bool = True
 ) -> tuple[Evaluator | None, tuple[TestRun, ...], list[str]]:
     """Compile the policy and, beside it in a process that ends with them, run its tests.
 
     Args:
+        make: what evaluates the policy.
         tested: they ran on this very bundle, and need not run again.
         whole: also those that ship with AgentFlow.
     """
     with ThreadPoolExecutor(max_workers=1) as beside:
         trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle, whole)
         try:
-            evaluator = _evaluator(bundle.policy())
+            evaluator = make(bundle.policy())
         except CompileFailed as error:
             return None, (), readable_errors(bundle, str(error))
         try:
@@ -224,7 +239,11 @@ def _compiled(
         except CompileFailed as error:
             evaluator.close()
             return None, (), [f"in the tests: {text}" for text in readable_errors(bundle, str(error))]
-    return evaluator, tests, [f"test {run.name} failed: {run.error}" for run in tests if run.error]
+    return evaluator, tests, [f"{_where(run)}test {run.name} failed: {run.error}" for run in tests if run.error]
+
+
+def _where(run: TestRun) -> str:
+    return f"{run.place}: " if run.place else ""
 
 
 def _evaluator(program: Program) -> Evaluator:
@@ -240,7 +259,9 @@ def _tried(bundle: Bundle, whole: bool) -> tuple[TestRun, ...]:
     for program in bundle.trials(whole=whole):
         evaluator = RegoProcess(program)
         try:
-            runs += [TestRun(name, _failure(evaluator, name)) for name in program.entrypoints]
+            for name in program.entrypoints:
+                error = _failure(evaluator, name)
+                runs.append(TestRun(name, error, test_place(bundle, name) if error else ""))
         finally:
             evaluator.close()
     return tuple(runs)

@@ -49,8 +49,11 @@ class PolicyEngine(Protocol):
         ...
 
 
-def build(config: PolicyConfig) -> PolicyEngine:
+def build(config: PolicyConfig, bundle: Bundle | None = None) -> PolicyEngine:
     """Return the configured engine.
+
+    Args:
+        bundle: what it decides by in place of the configured bundle; tested before. An OPA has its own.
 
     Raises:
         ConfigError: it cannot be built; `problems` says why where the bundle is refused.
@@ -59,4 +62,4 @@ def build(config: PolicyConfig) -> PolicyEngine:
         from agentflow.policy.opa import OpaEngine  # with its HTTP client
 
         return OpaEngine(config)
-    return Engine(config)
+    return Engine(config, bundle=bundle, tested=bundle is not None)

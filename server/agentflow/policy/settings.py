@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
+from agentflow.config import LogLevel, Tier
 from agentflow.config_base import Section
 from agentflow.pipeline.call import JSON
 
@@ -16,6 +17,8 @@ from agentflow.pipeline.call import JSON
 Pattern = Annotated[str, StringConstraints(pattern=r'^[^?\[\]{}\\"!\x00-\x1f]+$')]
 Forbidden = Annotated[str, StringConstraints(pattern=r'^[^?\[\]{}\\"!\x00-\x1f/]+/[^?\[\]{}\\"!\x00-\x1f]+$')]
 PiiType = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Z][A-Z0-9_]*)$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+Approver = Annotated[str, StringConstraints(pattern=r"^(caller|role:\S.*|principal:[^/\s][^/]*/\S.*)$")]
 Action = Literal["allow", "ask", "deny"]
 
 
@@ -25,6 +28,7 @@ class Role(Section):
     tools: Literal["all", "not_destructive", "read_only", "none"] = "none"
     prompts: bool = False
     resources: bool = False
+    rate_class: Name | None = None
 
 
 Scalar = bool | int | float | str
@@ -63,6 +67,13 @@ class Hours(Section):
         return self
 
 
+class Approvers(Section):
+    """Who may approve what a rule asks for, and how many of them have to."""
+
+    who: Annotated[list[Approver], Field(min_length=1)]
+    count: Annotated[int, Field(ge=1, le=100)] = 1
+
+
 class Rule(Section):
     """One entry of `rules`; README.md of the bundle explains each key."""
 
@@ -76,6 +87,11 @@ class Rule(Section):
     only_roles: Annotated[list[str], Field(min_length=1)] | None = None
     why: str | None = None
     ttl: Annotated[float, Field(gt=0)] | None = None
+    approvers: Approvers | None = None
+    mask: list[PiiType] | None = None
+    rate_class: Name | None = None
+    model_tier: Tier | None = None
+    log_level: LogLevel | None = None
     rehydrate: list[PiiType] | None = None
     max_result_bytes: Annotated[int, Field(gt=0)] | None = None
     cache_ttl: Annotated[float, Field(ge=0)] | None = None
@@ -135,6 +151,7 @@ class Settings(Section):
     secrets: Secrets = Secrets(untrusted="deny")  # as the bundle has it where the key is missing
     approval_ttl: Annotated[float, Field(gt=0)]
     redact: list[PiiType]
+    rate_classes: list[Name] | None = None
 
 
 def restricts_hosts(data: JSON) -> bool:
@@ -151,10 +168,18 @@ def problems_of(data: JSON) -> list[str]:
         settings = Settings.model_validate(data.get("settings"))
     except ValidationError as error:
         return [f"{'.'.join(map(str, ('settings', *item['loc'])))}: {item['msg']}" for item in error.errors()]
+    classes = settings.rate_classes or ()
+    for name, role in settings.roles.items():
+        if role.rate_class is not None and role.rate_class not in classes:
+            problems.append(f"settings.roles.{name}: {role.rate_class!r} is not among settings.rate_classes")
     for name, rule in settings.rules.items():
         where = f"settings.rules.{name}"
         named = {*(rule.roles or ()), *(rule.except_roles or ()), *(rule.only_roles or ())}
         problems += [f"{where}: there is no role {role!r}" for role in sorted(named - settings.roles.keys())]
+        if rule.approvers is not None and rule.effect != "approve":
+            problems.append(f'{where}: approvers count only where its effect is "approve"')
+        if rule.rate_class is not None and rule.rate_class not in classes:
+            problems.append(f"{where}: {rule.rate_class!r} is not among settings.rate_classes")
         if any(value is None for value in data["settings"]["rules"][name].values()):
             problems.append(f"{where}: null is no value; leave the key out")
     return problems

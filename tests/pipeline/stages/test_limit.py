@@ -10,6 +10,7 @@ from agentflow.config import LimitsConfig
 from agentflow.errors import LimitExceeded
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session
+from agentflow.pipeline.rates import LocalRates
 from agentflow.pipeline.stages.limit import Limit
 
 ADA, BOB = Principal("ada"), Principal("bob")
@@ -112,7 +113,7 @@ def test_answers_in_the_middle_of_a_call_are_measured_but_take_no_slot() -> None
 
 def test_calls_per_minute_refill_evenly_and_say_how_long_to_wait() -> None:
     clock = Clock()
-    limit = Limit(LimitsConfig(calls_per_minute=60), clock)
+    limit = Limit(LimitsConfig(calls_per_minute=60), LocalRates(clock))
     for _ in range(60):
         limit(*made())
     with pytest.raises(LimitExceeded) as refused:

@@ -225,3 +225,23 @@ def test_a_value_cut_by_paging_is_a_token_on_the_next_page(kit: PiiKit, surface:
         shown.append(message.body[name][0]["text"])
     assert shown[0].endswith("canary@exa")
     assert re.match(r"<EMAIL_[0-9a-f]+> soon\.", shown[1])
+
+
+def test_a_type_that_policy_masks_is_masked_for_the_client_and_a_token_in_what_is_kept(kit: PiiKit) -> None:
+    masking = Decision(True, obligations=Obligations(redact=("IBAN",), mask=("EMAIL",)))
+    text = f"{MAIL} pays from DE89 3704 0044 0532 0130 00"
+    message = said(text)
+    assert kit.redact(call(decision=masking), message) is not PASS
+    assert message.body["content"][0]["text"].startswith("c***@example.com pays from <IBAN_")
+    kept = Message("record", Direction.OUTBOUND, {"text": text})
+    kit.redact(call(decision=masking), kept)
+    assert re.fullmatch(r"<EMAIL_\w+> pays from <IBAN_\w+>", kept.body["text"])
+    message = said(text)
+    kit.redact(call(), message)
+    assert "***" not in str(message.body)
+
+
+def test_where_everything_is_masked_secrets_show_nothing(kit: PiiKit) -> None:
+    message = said(f"{MAIL} has the key AKIAIOSFODNN7EXAMPLA")
+    kit.redact(call(decision=Decision(True, obligations=Obligations(mask=("*",)))), message)
+    assert message.body["content"][0]["text"] == "c***@example.com has the key ****"

@@ -72,11 +72,12 @@ class Decide:
         if message.direction is Direction.OUTBOUND:
             return self._filter(call, message) if call.surface in _LISTS else SKIPPED
         kind = document.kind_of(call)
-        if call.labelled is None and kind != "gateway" and self._engine.reads("call", "arguments"):
+        reads = self._engine.reads
+        if call.labelled is None and kind != "gateway" and (reads("call", "arguments") or reads("call", "size")):
             # A condition on arguments that are not there would hold or fail for the wrong reason.
             raise self._unlabelled(call, "arguments")
         question = document.for_call(call)
-        if kind == "resource" and not question["call"]["tool"] and self._engine.reads("call", "tool"):
+        if kind == "resource" and not question["call"]["tool"] and reads("call", "tool"):
             raise self._unlabelled(call, "addresses")
         call.question = question
         decision = self._engine.known(question)
@@ -107,7 +108,9 @@ class Decide:
         """Whether this caller may know that `item` exists: what a listing would show, remembered like one.
 
         The gateway asks before anything else looks at a call, so that no other refusal can give a hidden name away.
-        A policy that cannot answer shows nothing.
+
+        Raises:
+            PolicyDenied: the policy cannot answer; awaiting it raises this, never the call itself.
         """
         view = self._listings.view(caller, kind)
         return self._look(caller, kind, item) if view.missing((item,)) else view.shows(item)
@@ -119,7 +122,10 @@ class Decide:
 
     async def _look(self, caller: Principal, kind: str, item: Item) -> bool:
         view = self._listings.view(caller, kind)
-        return await self._listings.fill(view, [item]) is None and view.shows(item)
+        fault = await self._listings.fill(view, [item])
+        if fault is not None:
+            raise _refusal(fault)
+        return view.shows(item)
 
     def _filter(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         key, kind = _LISTS[call.surface]

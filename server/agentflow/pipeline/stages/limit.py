@@ -3,22 +3,23 @@
 Every refusal says which limit it was and, where waiting helps, for how long (`retry_after`, seconds). It looks at
 requests, at what clients answer in the middle of one (those only for depth and size), and at results where the
 decision bounds their size (`max_result_bytes`); the general bound on results is kept where they are read.
+
+How often, is counted by `rates`: in this process, or together with the gateways that share its store. What policy
+counts apart (`rate_class`) is the business of the stage `rate`, after the decision.
 """
 
 from __future__ import annotations
 
 import json
-import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Awaitable
 from typing import Any, ClassVar, Final, Literal
 
 from agentflow.config import LimitsConfig
 from agentflow.errors import LimitExceeded
 from agentflow.pipeline.call import Call, Direction, Message
+from agentflow.pipeline.rates import LocalRates, Rates, Taken
 from agentflow.pipeline.stage import PASS, Note
 
-_MAX_BUCKETS: Final = 10_000
 _BUSY_RETRY: Final = 1.0
 
 
@@ -29,28 +30,32 @@ class Limit:
     kind: ClassVar[Literal["validator", "mutator"]] = "validator"
     directions: ClassVar[frozenset[Direction]] = frozenset(Direction)
 
-    def __init__(self, config: LimitsConfig, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, config: LimitsConfig, rates: Rates | None = None) -> None:
         self._config = config
-        self._clock = clock
+        self._rates: Rates = rates or LocalRates()
         self._running: dict[str, str] = {}  # call id → principal key
         self._per_principal: dict[str, int] = {}
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # principal key → (tokens, when)
 
-    def __call__(self, call: Call, message: Message) -> Note:
-        """Admit a message.
+    def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
+        """Admit a message. Awaits only where the caller's calls are counted elsewhere, and none were taken ahead.
 
         Raises:
             LimitExceeded: too deep, too large, too many at once, or too often.
+            StoreUnavailable: how often, cannot be counted.
         """
         if message.direction is Direction.OUTBOUND:
             return _bounded(call, message)
         self._measure(message.body)
         if message.surface == call.surface and call.id not in self._running:
-            key = call.principal.key
+            key, rate = call.principal.key, self._config.calls_per_minute
             self._admit(key)
-            self._spend(key)
+            taken = self._rates.take(key, rate) if rate else None
+            if isinstance(taken, Taken):
+                self._count(call, taken)
             self._running[call.id] = key
             self._per_principal[key] = self._per_principal.get(key, 0) + 1
+            if taken is not None and not isinstance(taken, Taken):
+                return self._counted(call, taken)
         return PASS
 
     def release(self, call: Call) -> None:
@@ -88,26 +93,32 @@ class Limit:
                 retry_after=_BUSY_RETRY,
             )
 
-    def _spend(self, key: str) -> None:
-        """Take one token of the principal's bucket, which holds a minute's worth and refills evenly."""
-        rate = self._config.calls_per_minute
-        if not rate:
-            return
-        now = self._clock()
-        tokens, then = self._buckets.pop(key, (float(rate), now))
-        tokens = min(float(rate), tokens + (now - then) * rate / 60)
-        refused = tokens < 1
-        self._buckets[key] = (tokens if refused else tokens - 1, now)
-        if len(self._buckets) > _MAX_BUCKETS:
-            self._buckets.popitem(last=False)
-        if refused:
-            wait = (1 - tokens) * 60 / rate
-            raise LimitExceeded(
-                f"More than {rate} calls per minute; try again in {wait:.1f} s",
-                limit="calls_per_minute",
-                max=rate,
-                retry_after=round(wait, 3),
-            )
+    async def _counted(self, call: Call, taking: Awaitable[Taken]) -> Note:
+        try:
+            self._count(call, await taking)
+        except BaseException:
+            self.release(call)
+            raise
+        return PASS
+
+    def _count(self, call: Call, taken: Taken) -> None:
+        if taken.wait:
+            raise too_often(self._config.calls_per_minute, taken.wait, limit="calls_per_minute")
+        call.calls_left = taken.left
+
+
+def too_often(rate: int, wait: float, of: str = "", **data: str) -> LimitExceeded:
+    """The refusal of a call beyond `rate` a minute, which may come again in `wait` seconds.
+
+    Args:
+        of: what kind of calls, for the sentence.
+    """
+    return LimitExceeded(
+        f"More than {rate} {of}calls per minute; try again in {wait:.1f} s",
+        max=rate,
+        retry_after=round(wait, 3),
+        **data,
+    )
 
 
 def _bounded(call: Call, message: Message) -> Note:

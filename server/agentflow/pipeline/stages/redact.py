@@ -76,14 +76,21 @@ class Redact:
         demanded = call.decision is not None and call.decision.obligations.deep
         if self._deep.wanted(demanded) and message.surface not in LISTINGS:
             return self._deeply(call, message)
-        tokeniser = self._recording if message.surface == RECORDED else self._tokeniser
+        tokeniser = self._of(call, message)
         if self._vault.blocking:
             return asyncio.to_thread(self._redacted, call, message, tokeniser)
         return self._redacted(call, message, tokeniser)
 
+    def _of(self, call: Call, message: Message) -> Tokeniser:
+        """What replaces values in this message: as configured, and masked where policy says so."""
+        if message.surface == RECORDED:
+            return self._recording
+        masked = call.decision.obligations.mask if call.decision is not None else ()
+        return self._tokeniser.masking(masked) if masked else self._tokeniser
+
     async def _deeply(self, call: Call, message: Message) -> Note:
         matcher = await self._deep.matcher(message.body, _types(call, message))
-        tokeniser = (self._recording if message.surface == RECORDED else self._tokeniser).seeing(matcher)
+        tokeniser = self._of(call, message).seeing(matcher)
         if self._vault.blocking:
             return await asyncio.to_thread(self._redacted, call, message, tokeniser)
         return self._redacted(call, message, tokeniser)
@@ -125,9 +132,10 @@ class Redact:
 
 def _types(call: Call, message: Message) -> tuple[str, ...]:
     """What is taken out: everything of what is recorded; of an answer what policy names, and always secrets."""
-    if message.surface == RECORDED or call.decision is None or "*" in call.decision.obligations.redact:
+    if message.surface == RECORDED or call.decision is None:
         return _EVERYTHING
-    return (*call.decision.obligations.redact, *TYPES)
+    named = (*call.decision.obligations.redact, *call.decision.obligations.mask)
+    return _EVERYTHING if "*" in named else (*named, *TYPES)
 
 
 def _rewritten(body: JSON, change: Callable[[str], str]) -> JSON:

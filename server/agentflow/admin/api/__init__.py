@@ -1,0 +1,1 @@
+"""The REST interface: routes, their description, and the translation between HTTP and actions."""

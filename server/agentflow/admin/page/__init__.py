@@ -1,0 +1,1 @@
+"""The page under /ui: people's sessions, and the same actions as under /api/v1, drawn as HTML."""

@@ -1,0 +1,1 @@
+"""What each page shows: from actions to templates, nothing else."""

@@ -1,0 +1,195 @@
+"""Uploaded bundles: kept only where they compile and their tests pass, chosen, rolled back; on both databases."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from agentflow.audit.events import Event
+from agentflow.config import PolicyConfig, StoreConfig
+from agentflow.errors import AuditUnavailable, ConfigError
+from agentflow.policy.archive import pack
+from agentflow.policy.bundle import read_bundle
+from agentflow.policy.engine import Engine
+from agentflow.policy.live import LiveBundles, files_of
+from agentflow.store.opened import Store
+
+RULE = 'package agentflow\n\nimport rego.v1\n\ndecision := {{"allow": {allow}}}\n'
+TEST = "package agentflow_test\n\nimport rego.v1\n\ntest_it if data.agentflow.decision.allow == {allow}\n"
+YES = {"agentflow/p.rego": RULE.format(allow="true"), "data.json": '{"a": {"b": 1}}'}
+NO = {"agentflow/p.rego": RULE.format(allow="false"), "agentflow/p_test.rego": TEST.format(allow="false")}
+
+
+@dataclass
+class Desk:
+    """Bundles as one process has them, and what it recorded."""
+
+    store: Store
+    bundles: LiveBundles
+    events: list[Event] = field(default_factory=list)
+    full: bool = False
+
+    def record(self, event: Event) -> None:
+        if self.full:
+            raise AuditUnavailable("no space left")
+        self.events.append(event)
+
+    def told(self) -> list[tuple[str, str, str]]:
+        return [(event.event, event.by, event.subject) for event in self.events]
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
+    url = request.getfixturevalue("database") if request.param == "postgres" else None
+    store = Store(tmp_path / "data", StoreConfig(url=SecretStr(url) if url else None))
+    desk = Desk(store, LiveBundles(store))
+    desk.bundles = LiveBundles(store, desk.record)
+    yield desk
+    store.close()
+
+
+def refused(desk: Desk, body: bytes | dict[str, str]) -> list[str]:
+    """Why an upload is refused; nothing is kept then, and the refusal is recorded."""
+    before, recorded = desk.bundles.list(), len(desk.events)
+    with pytest.raises(ConfigError) as failed:
+        desk.bundles.upload(body, "default/ann")
+    assert desk.bundles.list() == before
+    assert [event.event for event in desk.events[recorded:]] == ["refused"]
+    return list(failed.value.data["problems"])
+
+
+def test_a_bundle_is_kept_as_it_was_tested_and_named_by_its_content(desk: Desk) -> None:
+    done = desk.bundles.upload(YES, "default/ann", "first")
+    assert done.new
+    (kept,) = desk.bundles.list()
+    assert (kept.revision, kept.uploaded_by, kept.note, kept.chosen, kept.in_force) == (
+        done.revision, "default/ann", "first", 0.0, False,
+    )  # fmt: skip
+    assert desk.bundles.bundle(done.revision).revision == done.revision
+    files = desk.bundles.files(done.revision[:12])
+    assert files["agentflow/p.rego"] == YES["agentflow/p.rego"]
+    again = desk.bundles.upload(files, "default/bob", "the same")
+    assert (again.revision, again.new) == (done.revision, False)
+    assert desk.told() == [("uploaded", "default/ann", done.revision), ("uploaded", "default/bob", done.revision)]
+
+
+def test_a_folder_an_archive_and_its_files_have_one_revision(desk: Desk) -> None:
+    shipped = read_bundle(PolicyConfig())
+    by_files = desk.bundles.upload(files_of(shipped), "x")
+    by_archive = desk.bundles.upload(pack(shipped.texts, shipped.data, "v7"), "x")
+    assert by_files.revision == by_archive.revision == shipped.revision
+
+
+def test_what_fails_its_own_test_is_refused_with_file_and_line(desk: Desk) -> None:
+    (problem,) = refused(desk, {**NO, "agentflow/p_test.rego": TEST.format(allow="true")})
+    assert problem.startswith("agentflow/p_test.rego:5: test agentflow_test/test_it failed")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"agentflow/p.rego": RULE.format(allow="true") + "x := {\n"}, "agentflow/p.rego:6: "),
+        (
+            {"agentflow/p.rego": 'package agentflow\n\ndecision := http.send({"url": "x"})\n'},
+            "agentflow/p.rego: line 3",
+        ),
+        ({"other/p.rego": "package other\n\nx := 1\n"}, "defines `decision`"),
+        ({**YES, "../p.rego": "package agentflow\n"}, "no name for a file"),
+        ({**YES, "data.json": "[1]"}, "data.json: not a JSON object"),
+        ({**YES, "/agentflow/p.rego": "package agentflow\n"}, "there twice"),
+        ({}, "no .rego files"),
+        (b"", "not a gzipped tar archive"),
+        (gzip.compress(b"no tar"), "archive"),
+    ],
+)
+def test_what_is_no_usable_bundle_is_refused_with_the_reason(
+    desk: Desk, body: bytes | dict[str, str], said: str
+) -> None:
+    problems = refused(desk, body)
+    assert any(said in problem for problem in problems), problems
+
+
+def test_a_check_keeps_nothing(desk: Desk) -> None:
+    assert desk.bundles.check(NO).ok
+    assert not desk.bundles.check({**NO, "agentflow/p_test.rego": TEST.format(allow="true")}).ok
+    assert (list(desk.bundles.list()), desk.events) == ([], [])
+    assert not desk.store.begun or desk.store.shared
+
+
+def test_the_newest_choice_counts_and_rolling_back_goes_on_back(desk: Desk) -> None:
+    one, two = (desk.bundles.upload(files, "x").revision for files in (YES, NO))
+    assert desk.bundles.chosen() is None
+    desk.bundles.activate(one[:8], "default/ann")
+    assert desk.bundles.activate(two, "default/ann").before == one
+    assert desk.bundles.chosen() == two
+    assert desk.bundles.roll_back("default/bob").revision == one
+    assert desk.bundles.roll_back("default/bob").revision == ""
+    assert desk.bundles.chosen() is None
+    with pytest.raises(ConfigError, match="nothing before"):
+        desk.bundles.roll_back("default/bob")
+    desk.bundles.activate(two, "default/ann")
+    desk.bundles.roll_back("default/bob", to_file=True)
+    assert desk.bundles.roll_back("default/bob").revision == two
+    assert [(choice.revision, choice.before) for choice in desk.bundles.history()] == [
+        (two, ""), ("", two), (two, ""), ("", one), (one, two), (two, one), (one, ""),
+    ]  # fmt: skip
+    assert desk.told()[-2:] == [("rolled_back", "default/bob", "file"), ("rolled_back", "default/bob", two)]
+    assert [each.in_force for each in desk.bundles.list()] == [True, False]
+
+
+def test_only_what_is_kept_can_be_chosen(desk: Desk) -> None:
+    done = desk.bundles.upload(YES, "x")
+    for name in ("", done.revision[:3], "0" * 64, "%", done.revision + "0"):
+        with pytest.raises(ConfigError, match="no uploaded bundle"):
+            desk.bundles.activate(name, "x")
+    with pytest.raises(ConfigError, match="already"):
+        desk.bundles.roll_back("x")
+
+
+def test_what_cannot_be_recorded_is_not_done(desk: Desk) -> None:
+    done = desk.bundles.upload(YES, "x")
+    desk.full = True
+    with pytest.raises(AuditUnavailable):
+        desk.bundles.upload(NO, "x")
+    with pytest.raises(AuditUnavailable):
+        desk.bundles.activate(done.revision, "x")
+    assert [each.revision for each in desk.bundles.list()] == [done.revision]
+    assert desk.bundles.newest() is None
+
+
+def test_a_bundle_altered_in_the_database_is_not_used(desk: Desk) -> None:
+    from agentflow.store.tables import POLICY_BUNDLES
+
+    done = desk.bundles.upload(NO, "x")
+    body = pack({"agentflow/p.rego": RULE.format(allow="true")}, {}, done.revision)
+    with desk.store.database().begin() as db:
+        db.execute(POLICY_BUNDLES.update().values(body=body))
+    with pytest.raises(ConfigError, match="altered"):
+        desk.bundles.bundle(done.revision)
+
+
+def test_an_opa_is_not_chosen_for(desk: Desk) -> None:
+    done = desk.bundles.upload(YES, "x")
+    remote = LiveBundles(desk.store, policy=lambda: PolicyConfig(engine="opa"))
+    with pytest.raises(ConfigError, match="opa"):
+        remote.activate(done.revision, "x")
+    assert desk.bundles.newest() is None
+
+
+def test_an_uploaded_bundle_decides_by_its_own_data_alone(desk: Desk) -> None:
+    files = {
+        "agentflow/p.rego": 'package agentflow\n\nimport rego.v1\n\ndecision := {"allow": true} if data.open == true\n',
+        "data.json": '{"open": false}',
+    }
+    bundle = desk.bundles.bundle(desk.bundles.upload(files, "x").revision)
+    engine = Engine(PolicyConfig(data={"open": True}), bundle=bundle, tested=True)
+    try:
+        assert not engine.decide({}).allow
+        assert engine.decide({}).revision == bundle.revision
+    finally:
+        engine.close()
