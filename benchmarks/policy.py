@@ -64,12 +64,13 @@ async def listings() -> None:
     with closing(Engine(PolicyConfig(data={"settings": {"rules": RULES}}))) as engine:
         known = Listings(engine)
         for turn in ("first ", "cached"):
-            before = time.perf_counter()
+            before, worked = time.perf_counter(), time.process_time()
             view = known.view(caller, "tool")
             if missing := view.missing(items):
                 assert await known.fill(view, missing) is None
             shown = sum(view.shows(item) for item in items)
-            print(f"listing {turn}    {(time.perf_counter() - before) * 1e3:8.1f} ms, {shown} of 10,000 tools")
+            took, worked = (time.perf_counter() - before) * 1e3, (time.process_time() - worked) * 1e3
+            print(f"listing {turn}    {took:8.1f} ms, {worked:.1f} ms of it CPU, {shown} of 10,000 tools")
 
 
 async def remote() -> None:

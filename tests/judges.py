@@ -72,12 +72,13 @@ def _install(pinned: Path, target: Path) -> None:
 
 
 @functools.cache
-def npm_packages(pinned: Path = PINNED) -> Path:
-    """The `node_modules` folder with the packages that `pinned` locks, installed now if they are not there.
+def npm_packages(folder: Path | None = None) -> Path:
+    """The `node_modules` folder with the packages that `folder` (or tests/npm) locks, installed now if need be.
 
     Raises:
         AssertionError: npm failed; the message holds what it said.
     """
+    pinned = PINNED if folder is None else folder
     lock = (pinned / "package-lock.json").read_bytes() + (pinned / "package.json").read_bytes()
     target = CACHE / hashlib.sha256(lock).hexdigest()[:16]
     CACHE.mkdir(parents=True, exist_ok=True)

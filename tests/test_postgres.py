@@ -37,7 +37,12 @@ def test_the_connection_sees_its_own_schema_and_waits_no_longer_than_said(databa
 
 @pytest.mark.parametrize(
     "url",
-    ["host=db password=hunter2", "postgresql://user:hun/ter2@db/one", "postgresql://user:hunter2@[db/one", "hunter2"],
+    [
+        "host=db password=hunter2",
+        "postgresql://user:hun/ter2@db/one",
+        "postgresql://user:hunter2@[db/one",
+        "postgresql:hunter2",
+    ],
 )
 def test_nothing_is_quoted_of_what_is_no_address(url: str) -> None:
     assert place_of(url) == "an address that is none"

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from agentflow.config_admin import AdminConfig
 from agentflow.config_approvals import ApprovalsConfig
-from agentflow.config_auth import AuthConfig
+from agentflow.config_auth import AuthConfig, TenantName
 from agentflow.config_base import PostgresUrl, Section
 from agentflow.config_credentials import UpstreamAuth, check_fits
 from agentflow.config_guard import GuardConfig
@@ -90,7 +90,7 @@ class ServerConfig(Section):
     sensitivity: Literal["public", "private"] = Field(
         default="public", description="Whether what it returns is private to this installation."
     )
-    tenants: tuple[str, ...] = Field(
+    tenants: tuple[TenantName, ...] = Field(
         default=(),
         description="Tenants whose callers may know of this server and use it, whatever the policy says; empty: all.",
     )

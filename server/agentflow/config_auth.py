@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from agentflow.config_base import Section
 
@@ -19,7 +19,22 @@ ScopeName = Annotated[str, Field(pattern=r"^[!#-\[\]-~]+$")]  # RFC 6749, sectio
 Algorithm = Literal[
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"
 ]  # fmt: skip
+RESERVED = "agentflow"  # the vault's name for the gateways' own keys, no tenant's
 _ASYMMETRIC: tuple[Algorithm, ...] = ("RS256", "PS256", "ES256", "ES384", "ES512", "EdDSA", "Ed25519")
+
+
+def is_tenant(name: str) -> bool:
+    """Whether a tenant may have this name: records say `tenant/principal`, so it has no slash."""
+    return bool(name.strip()) and "/" not in name and name != RESERVED
+
+
+def _tenant(name: str) -> str:
+    if not is_tenant(name):
+        raise ValueError(f"cannot be a tenant's name: not empty, no slash, and not `{RESERVED}`")
+    return name
+
+
+TenantName = Annotated[str, AfterValidator(_tenant)]
 
 
 class ApiKey(Section):
@@ -30,7 +45,7 @@ class ApiKey(Section):
     key_file: Path | None = Field(default=None, description="File that holds the key and nothing else.")
     kind: Kind = Field(default="agent", description="What the caller is.")
     roles: tuple[str, ...] = Field(default=("agent",), description="Roles, as policy knows them.")
-    tenant: str = Field(
+    tenant: TenantName = Field(
         default="default", description="Tenant: PII tokens, sessions and records of tenants never meet."
     )
     scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
@@ -48,7 +63,7 @@ class LocalPrincipal(Section):
     id: str = Field(default="local", description="Name of the caller in records.")
     kind: Kind = Field(default="user", description="What the caller is.")
     roles: tuple[str, ...] = Field(default=("operator",), description="Roles, as policy knows them.")
-    tenant: str = Field(default="default", description="Tenant of the caller.")
+    tenant: TenantName = Field(default="default", description="Tenant of the caller.")
     scopes: tuple[str, ...] = Field(default=(), description="OAuth-style scopes, as policy knows them.")
 
 
@@ -98,11 +113,11 @@ class IssuerConfig(Section):
     default_roles: tuple[str, ...] = Field(
         default=("agent",), description="Roles of callers for whom the token names none."
     )
-    tenant: str = Field(default="default", description="Tenant of its callers, where no claim says which.")
-    tenants: tuple[str, ...] = Field(
+    tenant: TenantName = Field(default="default", description="Tenant of its callers, where no claim says which.")
+    tenants: tuple[TenantName, ...] = Field(
         default=(), description="Tenants that its tokens may name, with `claims.tenant`; others are refused."
     )
-    tenants_map: dict[str, str] = Field(
+    tenants_map: dict[str, TenantName] = Field(
         default_factory=dict, description="Value of the tenant claim to the tenant it stands for; others are refused."
     )
     kind: Literal["user", "agent", "service", "auto"] = Field(
@@ -178,7 +193,7 @@ class AuthConfig(Section):
     api_keys: tuple[ApiKey, ...] = Field(default=(), description="Callers known by a key.")
     issuers: tuple[IssuerConfig, ...] = Field(default=(), description="Servers whose tokens are taken.")
     local: LocalPrincipal = Field(default=LocalPrincipal(), description="Who an unauthenticated local caller is.")
-    home_tenant: str = Field(
+    home_tenant: TenantName = Field(
         default="default", description="Tenant whose administrators administer the gateway; others only their tenant."
     )
     scopes: tuple[ScopeName, ...] = Field(

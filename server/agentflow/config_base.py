@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr
 
+_SCHEME: Final = re.compile(r"postgres(ql)?://")
 _HOSTS: Final = re.compile(r"[^:,]*(?::\d+)?(?:,[^:,]*(?::\d+)?)*|.*\].*")  # libpq takes several; IPv6 in brackets
 
 
@@ -21,16 +22,15 @@ def _postgres(url: SecretStr) -> SecretStr:
     """What a password does to an address when it is not written as addresses have it must not end in a message."""
     try:
         parts = urlsplit(url.get_secret_value())
+        fine = _SCHEME.match(url.get_secret_value()) and "@" not in parts.path and not parts.fragment
+        if fine and _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
+            return url
     except ValueError:
-        parts = urlsplit("")
-    if parts.scheme not in ("postgresql", "postgres") or "@" in parts.path or parts.fragment:
-        parts = urlsplit("")
-    if not parts.scheme or not _HOSTS.fullmatch(parts.netloc.rpartition("@")[2]):
-        raise ValueError(
-            "this is no PostgreSQL address: postgresql://user:password@host:5432/name, with / ? # @ % in the password "
-            "written as %2F %3F %23 %40 %25"
-        )
-    return url
+        pass
+    raise ValueError(
+        "this is no PostgreSQL address: postgresql://user:password@host:5432/name, with / ? # @ % in the password "
+        "written as %2F %3F %23 %40 %25"
+    )
 
 
 PostgresUrl = Annotated[SecretStr, AfterValidator(_postgres)]

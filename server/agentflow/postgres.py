@@ -65,7 +65,7 @@ def place_of(url: str) -> str:
         parts = urlsplit(url)
     except ValueError:
         return "an address that is none"
-    if parts.scheme not in ("postgresql", "postgres") or "@" in parts.path:
+    if not url.startswith(("postgresql://", "postgres://")) or "@" in parts.path:
         return "an address that is none"
     return f"{parts.hostname or 'local'}{parts.path}"
 

@@ -112,6 +112,24 @@ def test_rotate_prints_the_new_key_and_until_when_the_old_one_counts(run: Run) -
     assert run("keys", "rotate", said.out[3:15], "--grace", "some").code == 2
 
 
+def test_the_new_key_can_be_given_a_life_of_its_own(run: Run) -> None:
+    key = run("keys", "create", "ci", "--expires", "7d", "--json").json["id"]
+    key = run("keys", "rotate", key, "--expires", "never", "--json").json
+    assert key["expires"] is None
+    assert run("keys", "rotate", key["id"], "--expires", "").code == 2
+    said = run("keys", "rotate", key["id"], "--grace", "2y")
+    assert said.code == 1 and "longer than a year" in said.err
+    assert run("keys", "rotate", key["id"], "--expires", "1d", "--json").json["expires"]
+
+
+@pytest.mark.parametrize("name", ["\udcff", "a/b", "x" * 10_000, "", "\0" * 12, "'; DROP TABLE a"])
+def test_what_is_no_id_is_no_key_and_no_fault_of_the_database(run: Run, name: str) -> None:
+    run("keys", "create", "ci")
+    for action in ("show", "rotate", "revoke"):
+        said = run("keys", action, name)
+        assert said.code == 1 and "There is no key" in said.err and len(said.err) < 400
+
+
 def test_a_leaked_key_can_be_revoked_by_pasting_it_and_is_not_echoed(run: Run) -> None:
     made = run("keys", "create", "ada", "--json").json
     said = run("keys", "revoke", made["key"])

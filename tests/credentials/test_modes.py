@@ -25,7 +25,7 @@ from agentflow.errors import to_rpc
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.consent import as_elicitation
 from agentflow.identity.credentials import Credential, Grant, Owner
-from agentflow.identity.downstream import origin, source
+from agentflow.identity.downstream import bound_to, source
 from agentflow.identity.oauth import Client
 from agentflow.identity.principal import Principal
 from agentflow.identity.subject import presented
@@ -71,8 +71,9 @@ async def whoami(up: Running, name: str, **client: Any) -> str:
     return str(answer["result"]["content"][0]["text"])
 
 
-def keep(up: Running, name: str, value: str, url: str | None) -> None:
-    up.service.credentials.put(Owner("default", name), "desk", Credential("static", value, audience=origin(url)), "t")
+def keep(up: Running, name: str, value: str, audience: str | None = None) -> None:
+    bound = bound_to(up.service.config.mcp_servers["desk"]) if audience is None else audience
+    up.service.credentials.put(Owner("default", name), "desk", Credential("static", value, audience=bound), "t")
 
 
 @pytest.mark.parametrize("era", ["legacy", "modern"])
@@ -89,7 +90,7 @@ async def test_a_value_of_ones_own_goes_with_ones_own_calls_alone(there: World, 
         assert refused["data"]["type"] == "credential_required"
         assert "agentflow credentials set desk --principal default/carol" in refused["data"]["fix"]
         for name in ("alice", "bob"):
-            await asyncio.to_thread(keep, up, name, f"key-of-{name}", there.guarded.url)
+            await asyncio.to_thread(keep, up, name, f"key-of-{name}")
         names = ["alice", "bob"] * 15
         assert await asyncio.gather(*(whoami(up, name, era=era) for name in names)) == names
         assert all(each["who"] != "gateway" for each in there.guarded.calls())
@@ -103,19 +104,21 @@ async def test_a_value_that_the_server_does_not_take_is_a_typed_error_that_quote
 ) -> None:
     there.guarded.listing = True
     async with running(config_of(tmp_path, {"desk": {"url": there.guarded.url, "auth": "static"}})) as up:
-        await asyncio.to_thread(keep, up, "alice", "wrong-value-0123", there.guarded.url)
+        await asyncio.to_thread(keep, up, "alice", "wrong-value-0123")
         error = (await up.call("desk__whoami", {}, end("alice")))["error"]
         assert error["data"]["type"] == "credential_required" and "wrong-value" not in json.dumps(error)
         assert len(there.guarded.calls()) == 1  # not tried again: there is nothing else to try
         assert "wrong-value" not in json.dumps(up.records())
 
 
+@pytest.mark.parametrize("audience", ["https://desk.example:443/mcp", "{origin}/other/mcp", "{origin}", ""])
 async def test_a_credential_does_not_follow_the_name_of_a_server_to_another_address(
-    there: World, tmp_path: Path
+    there: World, tmp_path: Path, audience: str
 ) -> None:
+    audience = audience.format(origin=there.guarded.url.removesuffix("/mcp"))
     there.guarded.listing = True
     async with running(config_of(tmp_path, {"desk": {"url": there.guarded.url, "auth": "static"}})) as up:
-        await asyncio.to_thread(keep, up, "alice", "key-of-alice", "https://desk.example/mcp")
+        await asyncio.to_thread(keep, up, "alice", "key-of-alice", audience)
         error = (await up.call("desk__whoami", {}, end("alice")))["error"]
         assert error["data"]["type"] == "credential_required"
         assert "key-of-alice" not in json.dumps(there.guarded.heard)
@@ -168,7 +171,8 @@ async def test_a_server_that_wants_more_scope_says_so_in_the_error(tmp_path: Pat
             up.service.served_at = "http://127.0.0.1:8808"
             given = there.issuer.give("alice", there.guarded.url, "read")
             grant = Grant(given["access_token"], issuer=there.issuer.url)
-            credential = Credential("oauth", grant=grant, audience=origin(there.guarded.url))
+            audience = bound_to(up.service.config.mcp_servers["desk"])
+            credential = Credential("oauth", grant=grant, audience=audience)
             await asyncio.to_thread(up.service.credentials.put, Owner("default", "alice"), "desk", credential, "t")
             error = (await up.call("desk__whoami", {}, end("alice")))["error"]
             assert error["data"]["type"] == "credential_required" and "more than" in error["message"]
@@ -201,10 +205,10 @@ async def test_each_principals_child_process_has_its_own_value_in_its_environmen
         assert await up.tools(end("carol")) == {"desk__whoami"}
         assert (await up.call("desk__whoami", {}, end("carol")))["error"]["data"]["type"] == "credential_required"
         for name in ("alice", "bob"):
-            await asyncio.to_thread(keep, up, name, f"key-of-{name}", None)
+            await asyncio.to_thread(keep, up, name, f"key-of-{name}")
         for name in ("alice", "bob", "alice"):
             assert await whoami(up, name) == f"key-of-{name}"
-        await asyncio.to_thread(keep, up, "alice", "another-key", None)
+        await asyncio.to_thread(keep, up, "alice", "another-key")
         assert await whoami(up, "alice") == "another-key"
 
 
@@ -250,7 +254,7 @@ async def test_requests_to_an_http_api_carry_the_callers_own_value_and_nobodys_c
             error = (await up.call("desk__me", {}, end("carol")))["error"]
             assert error["data"]["type"] == "credential_required"
             for name in ("alice", "bob"):
-                await asyncio.to_thread(keep, up, name, f"key-of-{name}", base)
+                await asyncio.to_thread(keep, up, name, f"key-of-{name}")
             names = ["alice", "bob"] * 5
             answers = await asyncio.gather(*(up.call("desk__me", {}, end(name)) for name in names))
             assert [each["result"]["structuredContent"]["who"] for each in answers] == names
@@ -267,7 +271,7 @@ async def test_of_two_gateways_on_one_database_one_renews_for_both(there: World,
     stale = Grant(given["access_token"], 1.0, 10.0, given["refresh_token"], token_url=f"{there.issuer.url}/token",
                   issuer=there.issuer.url, client=Client("c").document())  # fmt: skip
     alice = Owner("default", "alice")
-    kept.credentials().put(alice, "desk", Credential("oauth", grant=stale, audience=origin(config.url)), "t")
+    kept.credentials().put(alice, "desk", Credential("oauth", grant=stale, audience=bound_to(config)), "t")
     sources = [source("desk", config, kept.credentials(), lambda _: "") for _ in range(2)]
     shown = await asyncio.gather(*(each.of(alice.key).headers() for each in sources * 25 if each))
     assert len({each["Authorization"] for each in shown}) == 1
@@ -286,7 +290,7 @@ async def test_where_strangers_are_told_nothing_each_sees_what_it_is_offered_its
     async with running(config_of(tmp_path, {"desk": {"url": there.guarded.url, "auth": "static"}})) as up:
         assert await up.tools(end("carol")) == set()
         for name in ("alice", "bob"):
-            await asyncio.to_thread(keep, up, name, f"key-of-{name}", there.guarded.url)
+            await asyncio.to_thread(keep, up, name, f"key-of-{name}")
         both = await asyncio.gather(*(up.tools(end(name)) for name in ("alice", "bob", "carol") * 5))
         assert both[:3] == [{"desk__whoami", "desk__for_alice"}, {"desk__whoami", "desk__for_bob"}, set()]
         assert both == both[:3] * 5

@@ -75,9 +75,10 @@ class Site:
 async def site(auth: AuthConfig | None = None, limits: LimitsConfig | None = None) -> AsyncIterator[Site]:
     limits = limits or LimitsConfig()
     manager = StreamableHTTPSessionManager(Server("t"), max_request_body_size=limits.max_body)
+    authenticator = Authenticator(auth or AuthConfig())
     front = HttpFront(
         manager,
-        Authenticator(auth or AuthConfig()),
+        lambda: authenticator,
         ServeConfig(),
         limits,
         lambda caller: (200, {"status": "ready", "detailed": caller is not None}),

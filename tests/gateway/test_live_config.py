@@ -9,7 +9,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from faults.speakers import ENVELOPE, Stdio, stdio_gateway
@@ -81,7 +81,7 @@ async def test_the_keys_of_a_reachable_gateway_cannot_be_dropped(
     async with running(config) as world:
         service = world.service
         manager = StreamableHTTPSessionManager(service.front.server)
-        front = HttpFront(manager, service.authenticator, config.serve, config.limits, service.report)
+        front = HttpFront(manager, lambda: service.authenticator, config.serve, config.limits, service.report)
         assert await _status(front, "10.0.0.7:8808") == 401
         edited = "127.0.0.1"
         for host in (edited, "10.0.0.7"):
@@ -90,7 +90,7 @@ async def test_the_keys_of_a_reachable_gateway_cannot_be_dropped(
         # The way of the file: an edit that is refused, then one that is not.
         path = tmp_path / "agentflow.yaml"
         path.write_text("nonsense: true")  # an edit that differs from this one is an edit, whenever the first look is
-        following = asyncio.ensure_future(_follow(service, path, front))
+        following = asyncio.ensure_future(_follow(service, path))
         before = service.authenticator
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("ONE", KEY.replace("only", "next"))
@@ -106,6 +106,29 @@ async def test_the_keys_of_a_reachable_gateway_cannot_be_dropped(
         assert await _status(front, "10.0.0.7:8808") == 401
         assert await _status(front, "10.0.0.7:8808", (b"x-api-key", KEY.encode())) == 401
         following.cancel()
+
+
+async def test_a_key_that_is_taken_away_counts_no_more_while_clients_are_still_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of(tmp_path, {}, auth=KEYS)
+    async with running(config) as world:
+        service, telling = world.service, asyncio.Event()
+        manager = StreamableHTTPSessionManager(service.front.server)
+        front = HttpFront(manager, lambda: service.authenticator, config.serve, config.limits, service.report)
+        bearer = (b"authorization", f"Bearer {KEY}".encode())
+        assert await _status(front, "127.0.0.1:8808", bearer) == 415  # known, and its request is no good
+
+        async def stuck() -> None:
+            telling.set()
+            await asyncio.Event().wait()
+
+        monkeypatch.setattr(service.front, "catalogue_changed", stuck)
+        other = {"api_keys": [{"id": "you", "key": KEY.replace("only", "next")}]}
+        applying = asyncio.ensure_future(service.apply(config_of(tmp_path, {}, auth=other)))
+        await telling.wait()
+        assert await _status(front, "127.0.0.1:8808", bearer) == 401
+        applying.cancel()
 
 
 async def test_a_server_with_the_gateway_s_own_name_is_refused(tmp_path: Path) -> None:
@@ -172,6 +195,13 @@ async def test_a_call_under_which_the_configuration_changes_is_answered_and_reco
         assert _closed(lambda: engine.decide({"version": "x"})) == (edit == "everything")
         assert _closed(lambda: old.pii.vault.values("default", ["EMAIL_0"])) == (edit == "everything")
     assert verify(tmp_path / "data").ok
+
+
+def _left(world: World) -> list[Any]:
+    """What is there still of former configurations, and work in the background that will end."""
+    lasting = ("_refresh_forever", "follow")  # the latter of keys, of servers and policies kept in the store
+    work = [cast(Any, task.get_coro()).__name__ for task in world.service._tasks]
+    return [*world.service._former, *(name for name in work if name not in lasting)]
 
 
 def _answering(record: Path) -> int:
@@ -436,7 +466,7 @@ async def test_no_mistake_of_ours_ends_live_reload(
     async with running(config_of(tmp_path, {"s": shared})) as world:
         service, path = world.service, tmp_path / "agentflow.yaml"
         path.write_text("nonsense: true")
-        following = asyncio.ensure_future(_follow(service, path, None))
+        following = asyncio.ensure_future(_follow(service, path))
         await until(lambda: "nonsense" in caplog.text, "the file is followed")
         write_config({"flow": {"enabled": False}, "policy": settings(rules=5)}, path)
         await until(lambda: "settings.rules" in caplog.text, "an impossible value is named")

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 from faults.speakers import HttpLegacy, HttpModern
-from gateway_process import fetch, running_gateway
+from gateway_process import fetch, running_gateway, wait_until
 
 from agentflow.audit.read import entries
 from agentflow.gateway.bridge import input_required
@@ -121,6 +121,8 @@ async def test_an_unasked_log_message_comes_to_its_own_session_in_its_tenant_s_t
         return Ear()
 
     with running_gateway(config, tmp_path, env=env) as gateway:
+        speaker = HttpModern(gateway, {"authorization": f"Bearer {key('ada')}"})
+        wait_until(lambda: len(speaker.ask("tools/list")["result"]["tools"]) == 2, "both servers' tools")
         async with (
             client_of(gateway, LEGACY, listener("ada"), key=key("ada")) as ada,
             client_of(gateway, LEGACY, listener("ben"), key=key("ben")) as ben,
@@ -148,6 +150,7 @@ async def test_a_server_cannot_announce_a_change_of_another_s_resource(tmp_path:
     }
     seen = Seen()
     with running_gateway({"mcpServers": servers, "flow": {"enabled": False}}, tmp_path) as gateway:
+        gateway.wait_for_tools("touch", "update")
         async with client_of(gateway, LEGACY, seen) as client:
             await client.list_tools()
             for uri in ("honest://one", "liar://one"):

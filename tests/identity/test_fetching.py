@@ -39,7 +39,8 @@ async def why(fetcher: Fetcher, url: str) -> str:
         "192.168.1.1", "169.254.169.254", "100.64.0.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255",
         "[::1]", "[::]", "[::ffff:127.0.0.1]", "[::ffff:10.0.0.1]", "[::ffff:a9fe:a9fe]", "[64:ff9b::7f00:1]",
         "[64:ff9b::10.0.0.1]", "[2002:7f00:1::]", "[fe80::1]", "[fd00:ec2::254]", "[fc00::1]", "[::127.0.0.1]",
-        "[ff02::1]", "[2001:db8::1]",
+        "[ff02::1]", "[2001:db8::1]", "[fec0::1]", "[5f00::1]", "[64:ff9b:1::10.0.0.1]", "[::ffff:0:10.0.0.1]",
+        "192.0.0.192", "168.63.129.16", "100.100.100.200",
     ],
 )  # fmt: skip
 async def test_addresses_that_are_not_the_public_internet_are_refused(host: str) -> None:
@@ -60,7 +61,16 @@ async def test_what_is_no_plain_web_address_is_refused(url: str) -> None:
 
 
 async def test_metadata_services_are_refused_even_where_private_networks_are_allowed() -> None:
-    for host in ("169.254.169.254", "[fd00:ec2::254]", "[::ffff:169.254.169.254]", "[fe80::1]", "0.0.0.0"):
+    for host in (
+        "169.254.169.254",
+        "[fd00:ec2::254]",
+        "[::ffff:169.254.169.254]",
+        "[fe80::1]",
+        "0.0.0.0",
+        "192.0.0.192",
+        "168.63.129.16",
+        "100.100.100.200",
+    ):
         assert await why(Fetcher(allow_private=True), f"http://{host}/") == "forbidden_address"
     assert fetching.permitted(ipaddress.ip_address("10.1.2.3"), True)
 

@@ -140,6 +140,9 @@ async def test_what_is_not_signed_by_the_issuer_is_refused_whatever_it_says(issu
         ({"exp": "9999999999"}, "malformed"),
         ({"exp": True}, "malformed"),
         ({"exp": -1}, "malformed"),
+        ({"exp": 10**400}, "malformed"),
+        ({"exp": 1_900_000_000_000}, "malformed"),  # milliseconds: the year 62178
+        ({"cnf": {"jkt": "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}, "bound"),
         ({"nbf": 9_999_999_999}, "not_yet_valid"),
         ({"iat": 9_999_999_999}, "issued_in_future"),
         ({"aud": None}, "foreign_audience"),
@@ -156,6 +159,12 @@ async def test_what_is_not_signed_by_the_issuer_is_refused_whatever_it_says(issu
         ({"sub": "ada\n"}, "id_claim"),
         ({"sub": "ada\u202e"}, "id_claim"),
         ({"sub": "ad\x00a"}, "id_claim"),
+        ({"sub": "ada\ufe0f"}, "id_claim"),
+        ({"sub": "a\u115fda"}, "id_claim"),
+        ({"sub": "\u3164"}, "id_claim"),
+        ({"sub": "ada\u2800"}, "id_claim"),
+        ({"sub": "\uff41da"}, "id_claim"),
+        ({"sub": "ade\u0301"}, "id_claim"),
         ({"token_use": "id"}, "type"),
         ({"typ": "Refresh"}, "type"),
         ({"events": {}}, "type"),
@@ -302,6 +311,14 @@ async def test_claims_say_roles_tenant_and_kind(issuer: Provider) -> None:
     assert await why(known, issuer.mint({**claims, "org": None})) == "tenant_claim"
 
 
+async def test_no_token_names_a_tenant_that_cannot_be_one(issuer: Provider) -> None:
+    """`agentflow` is the vault's name for the gateways' own keys; `default/x` would read as a caller of `default`."""
+    known = issuers(issuer, claims={"tenant": "org"})
+    assert (await known.authenticate(issuer.mint({"org": "Acme Inc."}).encode())).tenant == "Acme Inc."
+    for name in ("agentflow", "default/x", "/"):
+        assert await why(known, issuer.mint({"org": name})) == "foreign_tenant"
+
+
 async def test_tenants_of_the_issuer_get_the_names_of_ours(issuer: Provider) -> None:
     known = issuers(issuer, claims={"tenant": "tid"}, tenants_map={"0f-1": "acme"})
     assert (await known.authenticate(issuer.mint({"tid": "0f-1"}).encode())).tenant == "acme"
@@ -366,6 +383,25 @@ async def test_a_flood_of_made_up_key_ids_makes_no_flood_of_fetches(issuer: Prov
         assert await why(known, token) == "unknown_key_id"
     assert issuer.asked["jwks"] <= 1 + 4
     assert (await known.authenticate(issuer.mint({"sub": "bob"}).encode())).id == "bob"
+
+
+async def test_an_issuer_that_fails_is_not_asked_again_for_every_token(issuer: Provider) -> None:
+    issuer.mode = "error"
+    known = issuers(issuer)
+    for number in range(30):
+        with pytest.raises(IdentityUnavailable):
+            await known.authenticate(issuer.mint({"jti": str(number)}).encode())
+    assert issuer.asked["jwks"] <= 2
+
+
+async def test_whoever_waits_for_the_keys_of_an_issuer_that_is_taken_away_is_answered(issuer: Provider) -> None:
+    issuer.mode = "slow"
+    known = issuers(issuer)
+    waiting = asyncio.ensure_future(known.authenticate(issuer.mint().encode()))
+    await until(lambda: issuer.asked["jwks"], "the fetch to begin")
+    Issuers([], previous=known)
+    with pytest.raises(IdentityUnavailable):
+        await waiting
 
 
 async def test_many_first_callers_wait_for_one_fetch(issuer: Provider) -> None:
@@ -451,6 +487,11 @@ async def test_keys_that_must_not_verify_are_left_out_of_the_set(issuer: Provide
         {"kty": "AKP", "kid": "tomorrow's"},
         {"kty": ["RSA"]},
         "no key",
+        {"kty": "OKP", "crv": "Ed25519", "x": "AA", "alg": ["EdDSA"]},
+        {**new_key("listed").as_dict(private=False), "alg": {"ES256": 1}},
+        {**new_key("text").as_dict(private=False), "key_ops": "sign"},
+        {"kty": "RSA", "kid": "endless", "n": "_" * 20_000, "e": "AQAB"},
+        *({**new_key().as_dict(private=False), "use": "enc"} for _ in range(100)),
         good.as_dict(private=False),
     ]
     read = jwks._read({"keys": document}, config(issuer))

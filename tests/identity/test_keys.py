@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
+import sqlite3
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from databases import cut_off
 from identity.key_world import HASHING, World, until
 
@@ -20,6 +25,8 @@ from agentflow.identity.key_format import generate
 from agentflow.identity.keys import DAY, KeyRing, NewKey
 from agentflow.identity.principal import Principal
 from agentflow.store import migrate
+from agentflow.store.database import Database
+from agentflow.store.tables import API_KEYS
 
 ADA = NewKey("ada", "user", ("operator", "viewer"), "acme", ("tools:read",), "for ci")
 
@@ -199,6 +206,108 @@ async def test_a_key_of_another_installation_is_not_taken_and_is_shown_as_such(w
     async with world.following() as gateway:
         assert await gateway.look(made.key.encode()) is None
         assert gateway.asks
+
+
+ALTERATIONS = {
+    "roles": """roles = '["admin"]'""",
+    "scopes": """scopes = '["*"]'""",
+    "tenant": "tenant = 'rival'",
+    "principal": "principal = 'root'",
+    "kind": "kind = 'service'",
+    "life": "expires = expires + 86400",
+    "for ever": "expires = NULL",
+    "another's key": "digest = (SELECT digest FROM api_key AS other WHERE other.id <> api_key.id)",
+    "another's seal, too": "(digest, seal) = (SELECT digest, seal FROM api_key AS other WHERE other.id <> api_key.id)",
+    "revived": "revoked = NULL",
+}
+
+
+@pytest.mark.parametrize("change", ALTERATIONS.values(), ids=ALTERATIONS)
+async def test_a_row_that_was_altered_in_the_database_is_no_key_any_more(world: World, change: str) -> None:
+    admin = world.ring()
+    made = admin.create(replace(ADA, expires=time.time() + DAY), "root")
+    other = admin.create(replace(ADA, roles=("admin",)), "root")
+    if change == ALTERATIONS["revived"]:
+        admin.revoke(made.info.id, "root")
+    async with world.following() as gateway:
+        known = await gateway.look(made.key.encode())
+        assert (known is None) == (change == ALTERATIONS["revived"])
+        newest = "changed = (SELECT max(changed) + 1 FROM api_key)"  # as whoever hides nothing from gateways would
+        with world.store().database().begin() as connection:
+            connection.exec_driver_sql(f"UPDATE api_key SET {change}, {newest} WHERE id = '{made.info.id}'")
+        await until(lambda: gateway.find(made.key.encode()) is None, "the key to be refused")
+        assert await gateway.look(made.key.encode()) is None
+        assert await gateway.look(other.key.encode())
+    async with world.following() as gateway:
+        assert await gateway.look(made.key.encode()) is None, "nor after a restart"
+    shown = admin.show(made.info.id)
+    assert not shown.ours
+    with pytest.raises(Conflict, match="was altered"):
+        admin.rotate(made.info.id, "root")
+    admin.revoke(made.info.id, "root")
+
+
+async def test_what_is_taken_out_of_the_database_counts_no_more(world: World) -> None:
+    admin = world.ring()
+    gone, stays = admin.create(ADA, "root"), admin.create(ADA, "root")
+    async with world.following() as gateway:
+        assert await gateway.look(gone.key.encode())
+        with world.store().database().begin() as connection:
+            connection.exec_driver_sql(f"DELETE FROM api_key WHERE id = '{gone.info.id}'")
+        await until(lambda: gateway.find(gone.key.encode()) is None, "the key to be refused")
+        assert await gateway.look(gone.key.encode()) is None and await gateway.look(stays.key.encode())
+
+
+async def test_a_gateway_follows_a_database_that_was_restored_from_an_older_copy(world: World) -> None:
+    admin = world.ring()
+    kept = admin.create(ADA, "root")
+    with world.store().database().read() as connection:
+        copy = [dict(row._mapping) for row in connection.execute(sa.select(API_KEYS))]
+    lost = [admin.create(ADA, "root") for _ in range(3)]
+    async with world.following() as gateway:
+        assert await gateway.look(lost[0].key.encode()) and await gateway.look(kept.key.encode())
+        with world.store().database().begin() as connection:
+            connection.execute(sa.delete(API_KEYS))
+            connection.execute(sa.insert(API_KEYS), copy)
+        await until(lambda: gateway.find(lost[0].key.encode()) is None, "the copy to be noticed")
+        new = admin.create(ADA, "root")
+        assert await gateway.look(new.key.encode()) and await gateway.look(kept.key.encode())
+        admin.revoke(kept.info.id, "root")  # a number of a change that the gateway has seen before
+        await until(lambda: gateway.find(kept.key.encode()) is None, "the revocation")
+        assert gateway.why(kept.key.encode()) == "revoked"
+
+
+async def test_a_database_file_that_was_replaced_under_a_gateway_is_followed(
+    sqlite_world: World, tmp_path: Path
+) -> None:
+    admin = sqlite_world.ring()
+    kept = admin.create(ADA, "root")
+    file, copy = Database.file(tmp_path), tmp_path / "copy"
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    lost = admin.create(ADA, "root")
+    async with sqlite_world.following() as gateway:
+        assert await gateway.look(lost.key.encode()) and await gateway.look(kept.key.encode())
+        await asyncio.to_thread(_put_in_place, copy, file)
+        await until(lambda: gateway.find(lost.key.encode()) is None, "the copy to be noticed")
+        sqlite_world.ring().revoke(kept.info.id, "root")
+        await until(lambda: gateway.find(kept.key.encode()) is None, "the revocation")
+
+
+def _put_in_place(copy: Path, file: Path) -> None:
+    """As somebody does who restores a database and forgets that a gateway runs."""
+    for written in (Path(f"{file}-wal"), Path(f"{file}-shm")):
+        written.unlink(missing_ok=True)
+    copy.replace(file)
+
+
+@pytest.mark.parametrize("grace", [-1.0, 400 * DAY, math.inf, math.nan])
+def test_an_old_key_goes_on_for_a_year_at_most(sqlite_world: World, grace: float) -> None:
+    ring = sqlite_world.ring()
+    made = ring.create(ADA, "root")
+    with pytest.raises(InvalidArguments):
+        ring.rotate(made.info.id, "root", grace=grace)
+    assert ring.show(made.info.id).state() == "active"
 
 
 async def test_a_destroyed_vault_key_ends_every_key(sqlite_world: World) -> None:

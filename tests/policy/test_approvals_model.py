@@ -119,8 +119,18 @@ class Machine(RuleBasedStateMachine):
         in_band=st.booleans(),
     )
     def vote(self, data: Any, gateway: int, voter: Principal, approve: bool, in_band: bool) -> None:
-        if (id := self.pick(data)) is None:
-            return
+        if (id := self.pick(data)) is not None:
+            self.voted(id, gateway, voter, approve, in_band)
+
+    @rule(data=st.data(), gateway=st.integers(0, 1), uses=st.integers(0, 3))
+    def everybody_says_yes(self, data: Any, gateway: int, uses: int) -> None:
+        if (id := self.pick(data)) is not None:
+            for voter in VOTERS:
+                self.voted(id, gateway, voter, True, voter.id == self.model[id].binding.principal)
+            for number in range(uses):
+                self.taken(id, number % 2, True)
+
+    def voted(self, id: str, gateway: int, voter: Principal, approve: bool, in_band: bool) -> None:
         each, name = self.model[id], f"{voter.tenant}/{voter.id}"
         repeated = name in (each.yes if approve else each.no)
         allowed = may(each, voter, in_band) and (repeated or (each.live and not (approve and each.state != "open")))
@@ -139,10 +149,13 @@ class Machine(RuleBasedStateMachine):
         elif len(each.yes) >= each.needed:
             each.state = "approved"
 
-    @rule(data=st.data(), gateway=st.integers(0, 1), mine=st.booleans())
-    def take(self, data: Any, gateway: int, mine: bool) -> None:
-        if (id := self.pick(data)) is None:
-            return
+    @rule(data=st.data(), mine=st.booleans())
+    def take_at_both(self, data: Any, mine: bool) -> None:
+        if (id := self.pick(data)) is not None:
+            for gateway in (0, 1):
+                self.taken(id, gateway, mine)
+
+    def taken(self, id: str, gateway: int, mine: bool) -> None:
         each = self.model[id]
         binding = each.binding if mine else Binding("default", "ada", "tools/call", "s", "t", "z", "0")
         taken = self.gateways[gateway].take(id, binding, "call")
@@ -150,16 +163,16 @@ class Machine(RuleBasedStateMachine):
         if taken:
             each.state = "used"
 
-    @rule(seconds=st.sampled_from([1.0, 50.0, 100.0]))
+    @rule(seconds=st.sampled_from([1.0, 1.0, 1.0, 1.0, 50.0, 100.0]))
     def wait(self, seconds: float) -> None:
         self.now += seconds
         for each in self.model.values():
             if each.live and each.expires <= self.now:
                 each.state = "expired"
 
-    @rule()
-    def another_policy(self) -> None:
-        self.revision += 1
+    @rule(changed=st.sampled_from([False, False, True]))
+    def another_policy(self, changed: bool) -> None:
+        self.revision += changed
 
     @invariant()
     def everything_is_as_modelled(self) -> None:

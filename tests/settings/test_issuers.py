@@ -73,11 +73,39 @@ def test_what_gives_much_away_is_a_warning(tmp_path: Path, change: JSON, where: 
 
 
 def test_issuers_must_be_told_apart(tmp_path: Path) -> None:
-    other = {**GOOD, "issuer": "https://login.example.net"}
-    assert problems(tmp_path, GOOD, other) == []
-    assert [p[:2] for p in problems(tmp_path, GOOD, GOOD)] == [("auth.issuers[1].issuer", "error")]
-    assert [p[:2] for p in problems(tmp_path, GOOD, {**other, "id_prefix": ""})] == [("auth.issuers", "error")]
-    assert problems(tmp_path, GOOD, {**other, "id_prefix": "", "tenant": "acme"}) == []
+    first, other = {**GOOD, "id_prefix": ""}, {**GOOD, "issuer": "https://login.example.net"}
+    assert problems(tmp_path, first, other) == []
+    assert [p[:2] for p in problems(tmp_path, first, first)] == [("auth.issuers[1].issuer", "error")]
+    assert [p[:2] for p in problems(tmp_path, first, {**other, "id_prefix": ""})] == [("auth.issuers", "error")]
+    assert problems(tmp_path, first, {**other, "id_prefix": "", "tenant": "acme"}) == []
+
+
+def test_names_of_callers_that_hang_on_the_order_of_issuers_are_a_warning(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, GOOD, {**GOOD, "issuer": "https://login.example.net"})
+    assert problem[:2] == ("auth.issuers[0].id_prefix", "warning")
+
+
+@pytest.mark.parametrize("name", ["agentflow", "a/b", "", " "])
+def test_a_tenant_has_a_name_that_nothing_else_has(tmp_path: Path, name: str) -> None:
+    server = {"url": "http://localhost/1", "tenants": [name]}
+    sections: list[JSON] = [
+        {"auth": {"issuers": [{**GOOD, "tenant": name}]}},
+        {"auth": {"local": {"tenant": name}}},
+        {"auth": {"home_tenant": name}},
+        {"mcpServers": {"one": server}},
+    ]
+    for section in sections:
+        (problem,) = problems(tmp_path, **section)
+        assert problem[1] == "error" and "tenant" in problem[0]
+
+
+def test_a_gateway_behind_a_proxy_that_asks_nobody_who_it_is_is_a_warning(tmp_path: Path) -> None:
+    for serve in ({"public_url": "https://gateway.example.org"}, {"allowed_hosts": ["gateway.example.org:8443"]}):
+        (problem,) = problems(tmp_path, serve=serve)
+        assert problem[:2] == ("auth", "warning") and "gateway.example.org" in problem[2]
+        assert problems(tmp_path, GOOD, serve=serve) == []
+    for serve in ({"public_url": "http://localhost:8808"}, {"allowed_hosts": ["[::1]:9", "127.0.0.1"]}):
+        assert problems(tmp_path, serve=serve) == []
 
 
 def test_the_public_address_is_https(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from agentflow import cli
-from agentflow.config import Config
+from agentflow.config import Config, StoreConfig
 from agentflow.settings import file as config_file
 
 ONE, OTHER = "postgresql://gateway@db.internal/one", "postgresql://gateway@db.internal/other"

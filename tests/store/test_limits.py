@@ -13,6 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from databases import cut_off
+from gateway_process import wait_until
 
 from agentflow.errors import StoreUnavailable
 from agentflow.store import limits

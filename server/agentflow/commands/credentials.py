@@ -62,14 +62,14 @@ def show(args: Namespace) -> int:
 
 def put(args: Namespace) -> int:
     """Store a principal's value for a server with `auth: static`."""
-    from agentflow.identity.downstream import origin
+    from agentflow.identity.downstream import bound_to
 
     with _open(args) as opened:
         server, auth = _server(opened.config, args.server)
         if auth.type != "static":
             raise UsageError(f"{args.server} takes no value", fix=f"run `agentflow credentials connect {args.server}`")
         owner, value = _owner(opened.config, args.principal), _value(args.env)
-        credential = Credential("static", value=value, audience=origin(_address(server)))
+        credential = Credential("static", value=value, audience=bound_to(server))
         opened.credentials.put(owner, args.server, credential, user())
     if args.json:
         document({"ok": True, "principal": str(owner), "server": args.server})
@@ -192,12 +192,6 @@ def _value(variable: str | None) -> str:
     if len(value) > 16_384:
         raise ConfigError("the value is longer than 16384 characters")
     return value
-
-
-def _address(server: ServerConfig) -> str | None:
-    from agentflow.identity.oauth import address
-
-    return address(server)
 
 
 def _when(moment: float | None) -> str:

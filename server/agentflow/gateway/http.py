@@ -43,7 +43,7 @@ class HttpFront:
 
     Args:
         manager: the SDK's session manager around the front's server.
-        authenticator: says who calls; replaced when the configuration changes.
+        authenticator: gives what says who calls, as the configuration in force has it.
         report: `report(caller) -> (status, body)` of `/readyz`; None where the caller is not known.
         admin: answers below /api and /ui; None where nothing does.
         connect: answers where people connect to servers; None where nothing does.
@@ -52,14 +52,14 @@ class HttpFront:
     def __init__(
         self,
         manager: StreamableHTTPSessionManager,
-        authenticator: Authenticator,
+        authenticator: Callable[[], Authenticator],
         serve: ServeConfig,
         limits: LimitsConfig,
         report: Report,
         admin: ASGIApp | None = None,
         connect: ASGIApp | None = None,
     ) -> None:
-        self.authenticator = authenticator
+        self._authenticator = authenticator
         self._mcp: ASGIApp = manager.handle_request
         self._report = report
         self._admin = admin
@@ -70,12 +70,17 @@ class HttpFront:
         self._path = serve.path.rstrip("/") or "/"
         self._hosts, self._origins = _allowed(serve)
         self._resource = ProtectedResource(serve)
-        self._streams = Streams(lambda: self.authenticator)
+        self._streams = Streams(authenticator)
         self._running = 0
         self._stopping = False
         self._done = asyncio.Event()  # a request has ended
         # Handshake sessions answer by id: a second request with the same one would take the first one's stream.
         self._in_flight: set[tuple[str, bytes, str]] = set()
+
+    @property
+    def authenticator(self) -> Authenticator:
+        """What says who calls."""
+        return self._authenticator()
 
     async def drain(self, seconds: float) -> None:
         """Take no more requests, and wait until those in flight are answered, at most `seconds`."""

@@ -92,7 +92,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
         )
         admin = Aside(lambda: _admin(service)) if config.admin.enabled else None
         connect = Aside(lambda: _connect(service))
-        app = HttpFront(manager, service.authenticator, config.serve, limits, service.report, admin, connect)
+        app = HttpFront(manager, lambda: service.authenticator, config.serve, limits, service.report, admin, connect)
         server = uvicorn.Server(
             uvicorn.Config(
                 Recorded(app, service.refusals, config.serve.path),
@@ -109,7 +109,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
         )
         # uvicorn would break off streams that owe an answer, and raise the signal again before we have cleaned up.
         server.capture_signals = contextlib.nullcontext  # type: ignore[assignment]
-        async with manager.run(), _reloading(service, path, app), _ending(service, app, server):
+        async with manager.run(), _reloading(service, path), _ending(service, app, server):
             log.info("serving %s%s", service.served_at, config.serve.path)
             await server.serve(sockets=[listener])
 
@@ -164,7 +164,7 @@ async def _ending(service: Service, app: HttpFront, server: uvicorn.Server) -> A
 async def _stdio(config: Config, path: Path | None) -> None:
     from agentflow.gateway.stdio import StdioFront
 
-    async with _service(config) as service, _reloading(service, path, None):
+    async with _service(config) as service, _reloading(service, path):
         caller = service.authenticator.local("stdio")
         front = StdioFront(
             config.limits, _DRAIN, lambda reason: service.refusals.refused(reason, caller, {"transport": "stdio"})
@@ -186,8 +186,8 @@ async def _service(config: Config) -> AsyncIterator[Service]:
 
 
 @contextlib.asynccontextmanager
-async def _reloading(service: Service, path: Path | None, app: Any) -> AsyncIterator[None]:
-    task = asyncio.ensure_future(_follow(service, path, app)) if path else None
+async def _reloading(service: Service, path: Path | None) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(_follow(service, path)) if path else None
     try:
         yield
     finally:
@@ -196,7 +196,7 @@ async def _reloading(service: Service, path: Path | None, app: Any) -> AsyncIter
             await asyncio.gather(task, return_exceptions=True)
 
 
-async def _follow(service: Service, path: Path, app: Any) -> None:
+async def _follow(service: Service, path: Path) -> None:
     """Apply each change of the file; say what is wrong with a broken one and keep the old configuration."""
     from agentflow.settings.file import Watch
 
@@ -220,8 +220,6 @@ async def _follow(service: Service, path: Path, app: Any) -> None:
             continue
         if change.guard != guard:
             _mask_log(change.guard)
-        if app is not None:
-            app.authenticator = service.authenticator
         log.info("configuration applied: %s", path)
 
 

@@ -20,6 +20,7 @@ from agentflow.errors import ConfigError, Unauthenticated
 from agentflow.identity.issuers import Issuers
 from agentflow.identity.key_format import MARK
 from agentflow.identity.principal import Principal
+from agentflow.identity.tokens import Refused
 
 if TYPE_CHECKING:
     from agentflow.identity.keys import KeyRing
@@ -106,6 +107,8 @@ class Authenticator:
             found = self._ring.find(presented)
         if found is None and self._issuers is not None:
             found = self._issuers.known(presented)
+            if found is not None and self._has_key(found):
+                return None
         return found
 
     async def authenticate(self, headers: Headers) -> Principal:
@@ -127,7 +130,10 @@ class Authenticator:
         if not presented:
             self._ask_for_credential(headers)
         if self._issuers is not None and self._issuers.concerned(presented):
-            return await self._issuers.authenticate(presented)
+            found = await self._issuers.authenticate(presented)
+            if self._has_key(found):
+                raise Refused("id_taken", "The token's holder has the name of another caller")
+            return found
         if self._ring is not None:
             stored = await self._ring.look(presented)
             if stored is not None:
@@ -136,6 +142,10 @@ class Authenticator:
                 _refuse(_KEYS[why], f"{why}_key", "invalid_token")
         what = "The credential is neither a known key nor a token" if self._issuers else "The API key is not known"
         _refuse(what, "unknown_key", "invalid_token")
+
+    def _has_key(self, holder: Principal) -> bool:
+        """Whether a stored key is of the principal that a token stands for: it is somebody else's name then."""
+        return self._ring is not None and self._ring.holds(holder.key)
 
     def _ask_for_credential(self, headers: list[tuple[bytes, bytes]]) -> NoReturn:
         other = any(name == b"authorization" for name, _ in headers)

@@ -6,11 +6,12 @@ speak for, an id that belongs to somebody else. Paths are names, names joined by
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Final, cast, get_args
 
-from agentflow.config_auth import IssuerConfig
+from agentflow.config_auth import IssuerConfig, is_tenant
 from agentflow.identity.principal import Kind, Principal
 from agentflow.identity.tokens import Refused
 
@@ -18,6 +19,8 @@ JSON = dict[str, Any]
 MAX_NAME: Final = 256  # characters of an id, a tenant, a role or a scope
 _MANY: Final = 200  # roles or scopes of one principal
 _UNSEEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks that show nothing: joiners, Hangul fillers, vowels of Khmer, variation selectors, empty braille.
+_BLANK: Final = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 
 
 def principal(claims: JSON, issuer: IssuerConfig, prefix: str, auth: str = "jwt") -> Principal:
@@ -63,14 +66,22 @@ def at(claims: JSON, path: str) -> Any:
 
 
 def plain(value: object) -> bool:
-    """Whether this is text that a person can read and nothing can hide in: no control or invisible characters."""
+    """Whether this is text that a person can read and nothing can hide in.
+
+    No control or invisible characters, and nothing that is another way to write the same (Unicode's NFKC).
+    """
     return (
         isinstance(value, str)
         and 0 < len(value) <= MAX_NAME
         and value == value.strip()
-        and (value.isascii() or not any(unicodedata.category(each) in _UNSEEN for each in value))
         and value.isprintable()
+        and (value.isascii() or _is_normal(value))
     )
+
+
+def _is_normal(value: str) -> bool:
+    seen = not _BLANK.search(value) and not any(unicodedata.category(each) in _UNSEEN for each in value)
+    return seen and unicodedata.is_normalized("NFKC", value)
 
 
 def scopes(claims: JSON, issuer: IssuerConfig) -> tuple[str, ...]:
@@ -94,7 +105,7 @@ def _tenant(claims: JSON, issuer: IssuerConfig) -> str:
     if not plain(named):
         raise Refused("tenant_claim", "The token names no tenant")
     tenant = issuer.tenants_map.get(named, "") if issuer.tenants_map else cast(str, named)
-    if not tenant or (issuer.tenants and tenant not in issuer.tenants):
+    if not is_tenant(tenant) or (issuer.tenants and tenant not in issuer.tenants):
         raise Refused("foreign_tenant", "The token names a tenant that its issuer may not speak for")
     return tenant
 

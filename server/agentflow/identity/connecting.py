@@ -19,11 +19,9 @@ from agentflow.config_credentials import UpstreamAuth
 from agentflow.identity import oauth
 from agentflow.identity.authorizations import Authorizations, Begun, browser_digest
 from agentflow.identity.credentials import Credential, Credentials, Owner
-from agentflow.identity.downstream import origin
+from agentflow.identity.downstream import bound_to
 from agentflow.identity.oauth import AuthorizationServer, Client, OAuthFailed
 from agentflow.identity.oauth_http import Outbound
-
-_SCOPES = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,200}(?: [\x21\x23-\x5B\x5D-\x7E]{1,200}){0,30}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +76,13 @@ class Connecting:
         auth, url = _auth(name, config), oauth.address(config)
         outbound = oauth.outbound_of(config)
         server = await oauth.discover(auth, url, outbound)
-        if scope and _SCOPES.fullmatch(scope):
+        if scope and oauth.SCOPES.fullmatch(scope):
             server = replace(server, scope=" ".join(dict.fromkeys([*server.scope.split(), *scope.split()])))
         client = oauth.known_client(auth, server, document)
         if client is None:
             client = await self._registered(name, auth, server, redirect_uri, outbound, keep_client)
         verifier, proof = oauth.new_verifier(), browser_digest(browser) if browser else ""
-        begun = Begun(owner, name, server, client, verifier, redirect_uri, origin(url), proof)
+        begun = Begun(owner, name, server, client, verifier, redirect_uri, bound_to(config), proof)
         state = await asyncio.to_thread(self._authorizations.begin, begun)
         return oauth.authorization_url(server, client, redirect_uri, state, verifier)
 
@@ -146,7 +144,7 @@ class Connecting:
             said = returned.error if re.fullmatch(r"[a-z_]{1,60}", returned.error) else "no_code"
             raise OAuthFailed(f"the authorization server said no ({said})", said)
         config = config_of(begun.server)
-        if config is None or origin(oauth.address(config)) != begun.audience:
+        if config is None or bound_to(config) != begun.audience:
             raise OAuthFailed(f"{begun.server} has changed in the meantime", "changed", fix="begin again")
         _auth(begun.server, config)
         outbound = oauth.outbound_of(config)

@@ -83,8 +83,10 @@ class Credential:
     Attributes:
         value: of a static one, else "".
         grant: of an OAuth one, else None.
-        audience: the origin of the server that it is for.
+        audience: the address of the server that it is for (`downstream.bound_to`).
         version: changes with every change of it.
+        line: changes when another takes its place, and not when it is renewed: what was begun under one line is over
+            with it.
     """
 
     kind: Kind
@@ -93,6 +95,7 @@ class Credential:
     audience: str = ""
     version: str = ""
     used: bool = False
+    line: str = ""
 
     @property
     def expires(self) -> float | None:
@@ -258,8 +261,8 @@ class Credentials:
         with self._store.database().begin() as db:
             mine = (*_one(owner, server), CREDENTIALS.c.holder == holder)
             done = db.execute(sa.update(CREDENTIALS).where(*mine).values(row)).rowcount == 1
-            if done:
-                self._record(_event("credential_refreshed", owner, server))
+        if done:  # kept first: what it replaces is worth nothing any more, whether this can be recorded or not
+            self._record(_event("credential_refreshed", owner, server))
         return done
 
     def failed(self, owner: Owner, server: str, holder: str, why: str, *, final: bool) -> None:
@@ -280,7 +283,7 @@ class Credentials:
     # Rows ----------------------------------------------------------------------------------------------------
 
     def _row(self, owner: Owner, server: str, credential: Credential) -> JSON:
-        body: JSON = {"audience": credential.audience}
+        body: JSON = {"audience": credential.audience, "line": credential.line or secrets.token_hex(16)}
         if credential.grant is None:
             body["value"] = credential.value
         else:
@@ -299,8 +302,9 @@ class Credentials:
         body = self._sealer.opened(row["sealed"], _TABLE, owner.tenant, owner.principal, server, row["kind"])
         grant = Grant(**body["grant"]) if "grant" in body else None
         return Credential(
-            row["kind"], body.get("value", ""), grant, body["audience"], row["version"], row["used"] is not None
-        )
+            row["kind"], body.get("value", ""), grant, body["audience"], row["version"], row["used"] is not None,
+            body["line"],
+        )  # fmt: skip
 
 
 def _key(owner: Owner, server: str) -> JSON:

@@ -88,7 +88,7 @@ class Source(ABC):
     def __init__(self, name: str, config: ServerConfig, auth: UpstreamAuth, where: Callable[[str], str]) -> None:
         self.name, self.auth, self._where = name, auth, where
         self.url = oauth.address(config)
-        self.audience = origin(self.url)
+        self.audience = bound_to(config)
         self.names = tuple(auth.carried("")) if auth.type == "static" else ("Authorization",)
         self._running: dict[str, asyncio.Task[Any]] = {}
 
@@ -100,9 +100,17 @@ class Source(ABC):
         """Whether each principal asks what the server offers, where that answers the gateway with this status."""
         return self.personal and self.auth.listing == "principal" and status in (401, 403)
 
-    async def revoked(self, principal: str) -> bool:
-        """Whether a principal that had a credential has none any more."""
+    def line(self, principal: str) -> str:
+        """The `Credential.line` of what `headers` gave last: a session or process is of one line."""
+        return ""
+
+    async def revoked(self, principal: str, line: str) -> bool:
+        """Whether a principal that had a credential of this line has none of it any more."""
         return False
+
+    async def unmet(self, principal: str) -> str:
+        """What somebody has to do before the server knows this principal; "" where it may know it."""
+        return ""
 
     @abstractmethod
     async def headers(self, principal: str) -> Headers:
@@ -211,12 +219,23 @@ class Stored(Source):
             return known.headers
         return await self._renew(principal, known.credential, late=True)
 
-    async def revoked(self, principal: str) -> bool:
+    def line(self, principal: str) -> str:
+        known = self._known.get(principal)
+        return known.credential.line if known and known.credential else ""
+
+    async def revoked(self, principal: str, line: str) -> bool:
         try:
             known = await self._once(f"look {principal}", lambda: self._look(principal))
         except AgentFlowError:
             return False  # the next call finds out
-        return known.credential is None
+        return known.credential is None or known.credential.line != line
+
+    async def unmet(self, principal: str) -> str:
+        try:
+            known = await self._once(f"look {principal}", lambda: self._look(principal))
+        except AgentFlowError:
+            return ""
+        return "" if known.credential else self.missing("", principal).fix
 
     async def value(self, principal: str) -> str:
         """The value of a static credential, for what takes it otherwise than in headers.
@@ -278,12 +297,12 @@ class Stored(Source):
                 return known.headers
             holder = await asyncio.to_thread(self._credentials.hold, owner, self.name, current.version, patience)
             if holder is not None:
-                return await self._ask(principal, owner, current.grant, holder)
+                return await self._ask(principal, owner, current, current.grant, holder)
             if time.monotonic() > end:
                 raise UpstreamUnavailable(f"another gateway is renewing a credential of {self.name}", sent=False)
             await asyncio.sleep(_POLL)
 
-    async def _ask(self, principal: str, owner: Owner, grant: Grant, holder: str) -> Headers:
+    async def _ask(self, principal: str, owner: Owner, stale: Credential, grant: Grant, holder: str) -> Headers:
         try:
             fresh = await oauth.refresh(grant, self._outbound)
         except OAuthFailed as error:
@@ -296,7 +315,7 @@ class Stored(Source):
             raise UpstreamUnavailable(
                 f"the credential of this caller at {self.name} cannot be renewed just now: {error.message}", sent=False
             ) from None
-        renewed = Credential("oauth", grant=fresh, audience=self.audience)
+        renewed = Credential("oauth", grant=fresh, audience=self.audience, line=stale.line)
         for attempt in range(_ATTEMPTS):
             try:
                 await asyncio.to_thread(self._credentials.renewed, owner, self.name, holder, renewed)
@@ -425,8 +444,20 @@ def connect_url(base: str, server: str) -> str:
     return f"{base}/connect/{quote(server, safe='')}" if base else ""
 
 
+def bound_to(config: ServerConfig) -> str:
+    """What a credential is bound to: a server's address, an API's origin, "" for a child process.
+
+    Of an MCP server the path counts as well: many are hosted side by side, and differ in that alone.
+    """
+    url = oauth.address(config)
+    if url is None or config.url is None:
+        return origin(url)
+    parts = urlsplit(url)
+    return origin(url) + parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")
+
+
 def origin(url: str | None) -> str:
-    """`scheme://host:port` of an address, "" for none: what a credential is bound to."""
+    """`scheme://host:port` of an address, "" for none."""
     if not url:
         return ""
     parts = urlsplit(url)

@@ -28,7 +28,12 @@ JSON = dict[str, Any]
 T = TypeVar("T")
 MAX_DOCUMENT: Final = 512 * 1024  # bytes
 _ADDRESSES: Final = 4  # of one host that are tried
-_METADATA: Final = ipaddress.ip_address("fd00:ec2::254")  # of a cloud, outside the link-local range
+# Metadata services of clouds that have no link-local address.
+_METADATA: Final = frozenset(
+    map(ipaddress.ip_address, ("fd00:ec2::254", "192.0.0.192", "168.63.129.16", "100.100.100.200"))
+)
+_SPECIAL: Final = ipaddress.ip_network("192.0.0.0/24")  # IETF protocol assignments (RFC 6890)
+_UNICAST: Final = ipaddress.ip_network("2000::/3")  # all of IPv6 that is the public Internet (RFC 4291)
 _NAT64: Final = ipaddress.ip_network("64:ff9b::/96")
 _MAX_AGE: Final = re.compile(r"(?:^|[,\s])max-age\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 _NO_STORE: Final = re.compile(r"(?:^|[,\s])no-(?:store|cache)\b", re.IGNORECASE)
@@ -186,9 +191,11 @@ def literally_here(host: str) -> bool:
 def permitted(address: Address, allow_private: bool) -> bool:
     """Whether documents may be asked for there."""
     address = embedded(address)
-    if address.is_multicast or address.is_link_local or address.is_unspecified or address == _METADATA:
+    if address.is_multicast or address.is_link_local or address.is_unspecified or address in _METADATA:
         return False
-    return address.is_loopback or not address.is_reserved if allow_private else address.is_global
+    if allow_private:
+        return address.is_loopback or not address.is_reserved
+    return address.is_global and address not in _SPECIAL and (address.version == 4 or address in _UNICAST)
 
 
 def embedded(address: Address) -> Address:

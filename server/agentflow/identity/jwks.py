@@ -16,6 +16,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -29,14 +30,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 JSON = dict[str, Any]
-_KEYS: Final = 64  # of one set that are read
+_KEYS: Final = 64  # of one set that are kept
 _AT_ONCE, _EVERY = 3, 10.0  # fetches for unknown key ids: so many in a row, then one in so many seconds
 _AGAIN: Final = 5.0  # seconds before an issuer that could not be reached is tried again
 _SOONEST: Final = 30.0  # seconds between two fetches of keys that are good
 _EARLY: Final = 0.8  # share of their time after which keys are fetched again, in the background
 _PRIVATE: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 _CURVES: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
-_SIZE: Final = 2048  # bits of an RSA modulus, at least (RFC 7518, 3.3)
+_SIZES: Final = range(2048, 16_384 + 1)  # bits of an RSA modulus (RFC 7518, 3.3; OpenSSL takes no more)
 
 
 class KeysUnavailable(Exception):
@@ -127,7 +128,8 @@ class Keys:
         return True
 
     async def _fetch_now(self, now: float) -> None:
-        if self._failure is None or now - self._tried >= _AGAIN or self._running is not None:
+        going_on = self._running is not None and not self._running.done()
+        if self._failure is None or now - self._tried >= _AGAIN or going_on:
             await self._shared()
         if self._failure is not None:
             raise KeysUnavailable(self._failure.text)
@@ -139,9 +141,15 @@ class Keys:
                 self._start()
 
     async def _shared(self) -> None:
-        """Wait for one fetch, together with whoever else does."""
+        """Wait for one fetch, together with whoever else does.
+
+        Raises:
+            KeysUnavailable: the issuer was taken out of the configuration meanwhile, or changed in it.
+        """
         running = self._running if self._running is not None and not self._running.done() else self._start()
-        await asyncio.shield(running)
+        await asyncio.wait((running,))
+        if running.cancelled():  # the request that waits is not: it is answered
+            raise KeysUnavailable("the configuration has changed")
 
     def _start(self) -> asyncio.Task[None]:
         self._tried = self._now()
@@ -242,10 +250,11 @@ def _read(document: JSON, config: IssuerConfig) -> tuple[Key, ...]:
     listed = document.get("keys")
     if not isinstance(listed, list):
         raise FetchFailed("not_a_jwks", "what was fetched is not a JWK set")
-    found = [key for each in listed[:_KEYS] if isinstance(each, dict) and (key := _key(each, config)) is not None]
+    usable = (key for each in listed if isinstance(each, dict) and (key := _key(each, config)) is not None)
+    found = tuple(islice(usable, _KEYS))
     if not found:
         raise FetchFailed("no_keys", "the JWK set holds no key that may be used")
-    return tuple(found)
+    return found
 
 
 def _key(data: JSON, config: IssuerConfig) -> Key | None:
@@ -255,12 +264,14 @@ def _key(data: JSON, config: IssuerConfig) -> Key | None:
     kid, operations = data.get("kid"), data.get("key_ops")
     if data.get("kty") == "oct" or _PRIVATE & data.keys() or data.get("use") not in (None, "sig"):
         return None
-    if not (kid is None or isinstance(kid, str)) or (isinstance(operations, list) and "verify" not in operations):
+    if not (kid is None or isinstance(kid, str)):
+        return None
+    if operations is not None and not (isinstance(operations, list) and "verify" in operations):
         return None
     fits = _fitting(data) & set(config.algorithms)
     if not fits:
         return None
-    if data.get("kty") == "RSA" and _bits(data.get("n")) < _SIZE:
+    if data.get("kty") == "RSA" and _bits(data.get("n")) not in _SIZES:
         return None
     try:
         key = import_key({name: data[name] for name in ("kty", "n", "e", "crv", "x", "y") if name in data})
@@ -290,7 +301,7 @@ def _fitting(data: JSON) -> set[str]:
         fits = {_CURVES[curve]} if isinstance(curve, str) and curve in _CURVES else set()
     elif kind == "OKP" and curve == "Ed25519":
         fits = {"EdDSA", "Ed25519"}
-        named = None if named in fits else named
+        named = None if isinstance(named, str) and named in fits else named
     else:
         fits = set()
     return fits if named is None else fits & {named} if isinstance(named, str) else set()

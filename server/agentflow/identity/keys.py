@@ -83,6 +83,7 @@ class KeyRing:
         self._record = record
         self._hashing = b""
         self._keys: dict[bytes, _Known] = {}
+        self._holders: dict[str, list[_Known]] = {}  # by the principal's `key`
         self._seen = 0  # the newest change that is in `_keys`
         self._total = 0  # keys that the database had then
         self._mutex = threading.Lock()
@@ -144,6 +145,10 @@ class KeyRing:
             self._first_use(known)
         known.used = time.time()
         return known.principal
+
+    def holds(self, principal: str) -> bool:
+        """Whether a key that counts is this principal's (its `key`), as far as memory tells."""
+        return any(not known.over(time.time()) for known in self._holders.get(principal, ()))
 
     def why(self, presented: bytes) -> Literal["", "mistyped", "expired", "revoked"]:
         """Why a key that `look` did not know is none, for its holder; "" for one that was never made here."""
@@ -270,7 +275,11 @@ class KeyRing:
             for info, digest in found.keys:
                 name = info.id.encode()
                 keys[name] = _Known(info, digest if info.ours else b"", self._keys.get(name))  # b"" is no key's
-            self._keys = keys
+            holders: dict[str, list[_Known]] = {}
+            for known in keys.values():
+                if known.digest:
+                    holders.setdefault(known.principal.key, []).append(known)
+            self._keys, self._holders = keys, holders
         self._seen, self._total = found.newest, found.total
 
     def _first_use(self, known: _Known) -> None:

@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from agentflow.config import ServerConfig
@@ -30,6 +30,8 @@ CLIENT_NAME: Final = "AgentFlow gateway"
 EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"
 _CODE: Final = re.compile(r"[A-Za-z0-9_.-]{1,60}")
 _LONGEST: Final = 16 * 1024  # characters of a token
+_FAR: Final = 10 * 366 * 86_400.0  # seconds: what is said to last longer says nothing
+SCOPES: Final = re.compile(r"[\x21\x23-\x5B\x5D-\x7E]{1,200}(?: [\x21\x23-\x5B\x5D-\x7E]{1,200}){0,99}")
 
 
 class OAuthFailed(AgentFlowError):
@@ -134,20 +136,22 @@ async def _protected_resource(url: str, outbound: Outbound) -> tuple[list[str], 
     from mcp.shared.auth_utils import check_resource_allowed
 
     challenge = (await _asked(outbound, url, "the server")).headers.get("www-authenticate", "")
-    needed = parameter(challenge, "scope")
+    needed = _scope(parameter(challenge, "scope"))
     for place in build_protected_resource_metadata_discovery_urls(parameter(challenge, "resource_metadata"), url):
         answer = await _asked(outbound, place, "the server's metadata")
         if answer.status != 200 or answer.body is None:
             continue
-        said = answer.body.get("resource")
-        if not isinstance(said, str) or not check_resource_allowed(_canonical(url), said):
+        said = _url(answer.body, "resource")
+        if not said or not check_resource_allowed(_canonical(url), said):
             raise OAuthFailed(
                 "the metadata at the server's address is about another resource", "resource_mismatch",
                 fix="check `url`; `auth.issuer` and `auth.resource` say it by hand",
             )  # fmt: skip
-        servers = [each for each in _strings(answer.body, "authorization_servers") if each]
-        return servers, said, needed or " ".join(_strings(answer.body, "scopes_supported"))
-    return [], "", needed or ""
+        servers = _strings(answer.body, "authorization_servers")
+        if not all(_url({"": each}, "") for each in servers):
+            raise OAuthFailed("the server names an authorization server that is no address", "not_a_url")
+        return servers, said, needed or _scope(" ".join(_strings(answer.body, "scopes_supported")))
+    return [], "", needed
 
 
 async def _metadata(
@@ -172,8 +176,8 @@ async def _metadata(
 
 
 def _read(body: JSON, issuer: str, resource: str, scope: str, *, browser: bool) -> AuthorizationServer:
-    said = str(body.get("issuer", ""))
-    if not _same_issuer(said, issuer):
+    said = _url(body, "issuer")
+    if not said or not _same_issuer(said, issuer):
         raise OAuthFailed(
             f"the metadata of {_host(issuer)} is of another issuer ({_host(said)})", "issuer_mismatch",
             fix="it must name itself as it is named (RFC 8414, section 3.3)",
@@ -253,13 +257,12 @@ async def register(server: AuthorizationServer, redirect_uri: str, outbound: Out
     answer = await _asked(outbound, server.registration_url, "the authorization server", document=wanted)
     body = answer.body or {}
     name, secret = body.get("client_id"), body.get("client_secret") or ""
-    if answer.status not in (200, 201) or not isinstance(name, str) or not name or not isinstance(secret, str):
+    if answer.status not in (200, 201) or not _printable(name, " ") or not (secret == "" or _printable(secret, " ")):
         raise _refused(answer, f"{_host(server.issuer)} refused to register the gateway")
     way = body.get("token_endpoint_auth_method") or ("client_secret_basic" if secret else "none")
     if way not in ("none", "client_secret_basic", "client_secret_post") or (way != "none" and not secret):
         raise OAuthFailed(f"{_host(server.issuer)} registered the gateway in a way it cannot use", "unusable_client")
-    until = body.get("client_secret_expires_at")
-    return Client(name, secret, way), float(until) if isinstance(until, int | float) and until > 0 else None
+    return Client(name, secret, way), _seconds(body.get("client_secret_expires_at"), time.time() + _FAR) or None
 
 
 def _way(wanted: str, secret: str, offered: tuple[str, ...]) -> str:
@@ -397,21 +400,19 @@ async def _token(server: AuthorizationServer, client: Client, form: Mapping[str,
     began = time.time()
     answer = await _asked(outbound, server.token_url, "the authorization server", form=asked, headers=headers)
     body = answer.body or {}
-    token = body.get("access_token")
+    token, renew, scope = body.get("access_token"), body.get("refresh_token") or "", body.get("scope")
     if answer.status != 200 or not isinstance(token, str):
         raise _refused(answer, f"{_host(server.issuer or server.token_url)} gave no token")
-    if not _printable(token) or str(body.get("token_type", "")).lower() not in ("bearer", "n_a"):
+    odd = not (_printable(token) and (renew == "" or _printable(renew)))
+    if odd or str(body.get("token_type", "")).lower() not in ("bearer", "n_a"):
         raise OAuthFailed(f"{_host(server.issuer or server.token_url)} gave what is no bearer token", "odd_token")
-    seconds, scope, renew = body.get("expires_in"), body.get("scope"), body.get("refresh_token")
-    if isinstance(seconds, str) and seconds.isdigit():
-        seconds = int(seconds)
-    lasts = max(float(seconds), 0.0) if isinstance(seconds, int | float) and not isinstance(seconds, bool) else None
+    lasts = _seconds(body.get("expires_in"), _FAR)
     return Grant(
         token,
         None if lasts is None else began + lasts,
         lasts,
-        renew if isinstance(renew, str) else "",
-        scope if isinstance(scope, str) else server.scope,
+        renew,
+        _scope(scope) or server.scope,
         server.issuer,
         server.token_url,
         server.revocation_url,
@@ -459,7 +460,8 @@ def _canonical(url: str | None) -> str:
     if not url:
         return ""
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=parts.netloc.lower(), fragment="", query=""))
+    place = parts.netloc.rpartition("@")[2].lower()  # a user and password in it are the gateway's own
+    return urlunsplit(parts._replace(scheme=parts.scheme.lower(), netloc=place, fragment="", query=""))
 
 
 def _same_issuer(one: str, other: str) -> bool:
@@ -470,12 +472,22 @@ def _same_issuer(one: str, other: str) -> bool:
 
 def _strings(body: JSON, name: str) -> list[str]:
     value = body.get(name)
-    return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
+    return [each for each in value if isinstance(each, str) and _printable(each)] if isinstance(value, list) else []
+
+
+def _scope(said: object) -> str:
+    return said if isinstance(said, str) and SCOPES.fullmatch(said) else ""
 
 
 def _url(body: JSON, name: str) -> str:
+    """A URL that somebody else has written, or "" for what is none."""
     value = body.get(name)
-    return value if isinstance(value, str) and value.startswith(("https://", "http://")) else ""
+    try:
+        if _printable(value) and urlsplit(value).scheme in ("https", "http") and urlsplit(value).hostname:
+            return value
+    except ValueError:
+        pass
+    return ""
 
 
 def _host(url: str) -> str:
@@ -486,8 +498,18 @@ def _host(url: str) -> str:
     return host if host and host.isprintable() else "the authorization server"
 
 
-def _printable(token: str) -> bool:
-    return 0 < len(token) <= _LONGEST and all("!" <= character <= "~" for character in token)
+def _printable(text: object, lowest: str = "!") -> TypeGuard[str]:
+    """Whether it is text of the characters that OAuth allows (RFC 6749, appendix A)."""
+    return isinstance(text, str) and 0 < len(text) <= _LONGEST and all(lowest <= each <= "~" for each in text)
+
+
+def _seconds(said: object, most: float) -> float | None:
+    """A number of seconds that somebody else has written; None for what is none, or too far off to mean anything."""
+    if isinstance(said, str) and re.fullmatch(r"[0-9]{1,15}", said):
+        said = int(said)
+    if isinstance(said, bool) or not isinstance(said, int | float) or not said <= most:
+        return None
+    return max(float(said), 0.0)
 
 
 def _fields(item: Any) -> JSON:

@@ -6,15 +6,16 @@ with `allow_private`. This machine may be asked where the file itself names an a
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlencode, urlsplit
 
-from agentflow.identity.fetching import MAX_DOCUMENT, Fetcher, FetchFailed, literally_here, split
+from agentflow.identity.fetching import Fetcher, body_of, literally_here, split
+
+if TYPE_CHECKING:
+    import httpx2
 
 JSON = dict[str, Any]
 _HERE: Final = ("localhost", "127.0.0.1", "::1")
@@ -27,55 +28,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: JSON | None = field(default=None, repr=False)
-
-
-class _Guarded(Fetcher):
-    """A `Fetcher` that sends what it is given and hands back whatever is answered."""
-
-    __slots__ = ()
-
-    async def ask(self, url: str, method: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
-        try:
-            async with asyncio.timeout(self.timeout):
-                return await self._ask(url, method, content, headers)
-        except TimeoutError:
-            raise FetchFailed("timeout", f"{urlsplit(url).hostname} did not answer within {self.timeout:g} s") from None
-
-    async def _ask(self, url: str, method: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
-        import httpx2
-
-        parts, host, port = split(url)
-        addresses = await self._resolved(url, parts, host, port)
-        if parts.scheme == "https" and self._context is None:
-            self._context = await asyncio.to_thread(ssl.create_default_context, cafile=self.ca and str(self.ca))
-        sent = {"accept-encoding": "identity", "accept": "application/json", **headers, "host": parts.netloc}
-        client = httpx2.AsyncClient(verify=self._context or False, trust_env=False, timeout=self.timeout)
-        try:
-            async with client:
-                for address in addresses:
-                    pinned = f"[{address}]" if address.version == 6 else str(address)
-                    target = urlunsplit((parts.scheme, f"{pinned}:{port}", parts.path or "/", parts.query, ""))
-                    asked = client.build_request(
-                        method, target, content=content, headers=sent, extensions={"sni_hostname": host}
-                    )
-                    try:
-                        return await _answered(host, client, asked)
-                    except httpx2.ConnectError:  # nothing was sent: the host's next address, if it has one
-                        if address is addresses[-1]:
-                            raise
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-            raise FetchFailed("unreachable", f"{host} cannot be reached ({type(error).__name__})") from None
-        raise FetchFailed("unresolved", f"there is no host {host}")
-
-
-async def _answered(host: str, client: Any, asked: Any) -> Answer:
-    answer = await client.send(asked, stream=True, follow_redirects=False)
-    try:
-        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        body = b"" if kind == "text/event-stream" else await _bounded(host, answer)
-        return Answer(answer.status_code, dict(answer.headers), _object(body))
-    finally:
-        await answer.aclose()
 
 
 class Outbound:
@@ -94,8 +46,8 @@ class Outbound:
         self._written = frozenset(host for url in written if url and (host := urlsplit(url).hostname))
         local = any(literally_here(host) for host in self._written) and not public
         here = frozenset(_HERE) if local else frozenset()
-        self._own = _Guarded(trusted=here, allow_private=not public, timeout=timeout)
-        self._foreign = _Guarded(trusted=here, allow_private=allow_private and not public, timeout=timeout)
+        self._own = Fetcher(trusted=here, allow_private=not public, timeout=timeout)
+        self._foreign = Fetcher(trusted=here, allow_private=allow_private and not public, timeout=timeout)
 
     async def ask(
         self,
@@ -120,18 +72,14 @@ class Outbound:
         elif document is not None:
             content, given["content-type"] = json.dumps(document).encode(), "application/json"
         _, host, _ = split(url)
-        guarded = self._own if host in self._written else self._foreign
-        return await guarded.ask(url, method, content, given)
+        fetcher = self._own if host in self._written else self._foreign
 
+        async def answered(answer: httpx2.Response) -> Answer:
+            kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
+            body = b"" if kind == "text/event-stream" else await body_of(url, answer)
+            return Answer(answer.status_code, dict(answer.headers), _object(body))
 
-async def _bounded(host: str, answer: Any) -> bytes:
-    chunks, size = [], 0
-    async for chunk in answer.aiter_raw():
-        size += len(chunk)
-        if size > MAX_DOCUMENT:
-            raise FetchFailed("too_large", f"{host} answered more than {MAX_DOCUMENT} bytes")
-        chunks.append(chunk)
-    return b"".join(chunks)
+        return await fetcher.send(url, method, content, given, answered)
 
 
 def _object(body: bytes) -> JSON | None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 JSON = dict[str, Any]
 MAX_TOKEN: Final = 16 * 1024  # bytes
 _MAX_KID: Final = 512
+_LAST: Final = 253_402_300_800  # the end of the year 9999: milliseconds are not taken for seconds
 _MAX_TRIED: Final = 8  # keys that a token without `kid` is tried with
 _SEGMENT: Final = re.compile(rb"[A-Za-z0-9_-]+")
 _ACCESS: Final = frozenset({"at+jwt", "application/at+jwt"})
@@ -119,6 +119,8 @@ def check_claims(token: Unverified, issuer: IssuerConfig, now: float) -> float:
         raise Refused("foreign_audience", "The token is not for this gateway")
     if issuer.clients and (_text(claims, "azp") or _text(claims, "client_id")) not in issuer.clients:
         raise Refused("foreign_client", "The token was given to a client that is not taken")
+    if "cnf" in claims:
+        raise Refused("bound", "The token is bound to a key, and nothing shows here that its sender has it")
     _check_use(claims, issuer)
     return end + leeway
 
@@ -183,7 +185,7 @@ def _time(claims: JSON, name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < _LAST:
         raise Refused("malformed", f"The token's {name} is not a time")
     return float(value)
 

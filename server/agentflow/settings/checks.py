@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from agentflow.config import Config, ServerConfig, is_loopback
+from agentflow.config import Config, ServeConfig, ServerConfig, is_loopback
 from agentflow.config_guard import GuardConfig
 from agentflow.errors import ConfigError
 from agentflow.guard.entities import NAME, canonical
@@ -97,15 +97,28 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
 
 
 def _front(config: Config, report: Report) -> None:
-    if is_loopback(config.serve.host) or config.auth.asks:
+    if config.auth.asks or Store(config.data_dir, config.store).holds("api_key"):
         return
-    if not Store(config.data_dir, config.store).holds("api_key"):
+    if not is_loopback(config.serve.host):
         report(
             ("serve", "host"),
             "is reachable from other machines, and nobody is known who may call: it will not be served",
             "run `agentflow keys create`, add auth.api_keys or auth.issuers, or listen on 127.0.0.1",
             "warning",  # for it must be possible to create a key
         )
+    elif elsewhere := [host for host in _told(config.serve) if not is_loopback(host)]:
+        report(
+            ("auth",),
+            f"knows no callers: whoever comes as {elsewhere[0]} through a proxy is taken for {config.auth.local.id!r}",
+            "run `agentflow keys create`, or add auth.api_keys or auth.issuers",
+            "warning",
+        )
+
+
+def _told(serve: ServeConfig) -> list[str]:
+    """The names that clients are to reach the gateway by."""
+    urls = [f"//{host}" for host in serve.allowed_hosts] + ([serve.public_url] if serve.public_url else [])
+    return [urlsplit(url).hostname or "" for url in urls]
 
 
 def _callers(config: Config, report: Report) -> None:

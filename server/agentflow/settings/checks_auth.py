@@ -33,6 +33,9 @@ def issuers(config: Config, report: Report) -> None:
         prefixes(config.auth.issuers)
     except ConfigError as error:
         report(("auth", "issuers"), error.message, error.fix)
+    if len(config.auth.issuers) > 1 and config.auth.issuers[0].id_prefix is None:
+        what = "is left to its place: another issuer put before it would take over the names of its callers"
+        report(("auth", "issuers", 0, "id_prefix"), what, "write `id_prefix: ''`", "warning")
     public = config.serve.public_url
     if (
         config.auth.issuers

@@ -171,7 +171,7 @@ def sign_in(page: Page, gateway: Gateway, who: str = "ops", path: str = "/ui") -
     page.see("Sign in")
     page.fill("#key", KEYS[who])
     page.follow("button.main")
-    page.see("Overview")
+    page.see("Overview")  # the menu
 
 
 @pytest.fixture

@@ -273,6 +273,20 @@ def test_signing_out_ends_the_session_and_another_page_says_so(page: Page, brows
     assert page.address().endswith("/ui/audit"), "back to what was asked for"
 
 
+@pytest.mark.parametrize("javascript", [True, False], ids=["scripts", "no-scripts"])
+def test_each_line_of_the_editor_has_its_number(browser: Browser, shop: Shop, javascript: bool) -> None:
+    page = browser.page(javascript=javascript)
+    sign_in(page, shop.gateway, path="/ui/policies/edit")
+    lines = page.value("document.querySelector('.editor textarea').value.split('\\n').length")
+    gutter = page.value("document.querySelector('.editor pre').textContent.trim().split('\\n')")
+    assert gutter == [str(number) for number in range(1, lines + 1)]
+    tops = page.value(
+        "[document.querySelector('.editor pre'), document.querySelector('.editor textarea')]"
+        ".map(e => e.getBoundingClientRect().height)"
+    )
+    assert abs(tops[0] - tops[1]) < 4, "they stand beside the lines"
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "small"])
 def test_every_page_is_accessible_and_looks_right(browser: Browser, shop: Shop, look: str) -> None:
     """Screenshots are kept in .cache/screenshots: look at them."""

@@ -275,7 +275,7 @@ def test_a_session_ends_with_its_key(wire: Wire) -> None:
     assert key
     cookie = wire.sign_in(key[1])
     assert wire.ask("GET", "/ui", cookie=cookie).status == 200
-    number = re.findall(r'/ui/keys/(\w+)" class="mono"', wire.ask("GET", "/ui/keys", cookie=admin).text)[0]
+    number = re.findall(r'/ui/keys/(\w+)" class="mono', wire.ask("GET", "/ui/keys", cookie=admin).text)[0]
     assert wire.post(f"/ui/keys/{number}", {"csrf": token, "do": "revoke"}, cookie=admin).status == 303
     wait_until(lambda: wire.ask("GET", "/ui", cookie=cookie).status == 303, "the session to end")
 

@@ -10,6 +10,7 @@ from agentflow.errors import UpstreamUnavailable
 
 FIRST_DELAY = 0.5
 LONGEST_DELAY = 60.0
+_BREAKERS = 256
 
 
 class Backoff:
@@ -82,3 +83,18 @@ class Breaker:
     def undecided(self) -> None:
         """A call was given up before anything was learnt."""
         self._trial = False
+
+
+class Breakers:
+    """One breaker for each of those who have a process or session of their own; the latest 256 are kept."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, Breaker] = {}
+
+    def of(self, owner: str) -> Breaker:
+        """The breaker of one owner."""
+        breaker = self._kept.pop(owner, None) or Breaker()
+        self._kept[owner] = breaker
+        if len(self._kept) > _BREAKERS:
+            del self._kept[next(iter(self._kept))]
+        return breaker

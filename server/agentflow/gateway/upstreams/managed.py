@@ -26,14 +26,13 @@ from agentflow.errors import (
     UpstreamTimeout,
     UpstreamUnavailable,
 )
-from agentflow.gateway.upstreams import offer
-from agentflow.gateway.upstreams.breaker import FIRST_DELAY, Backoff, Breaker
+from agentflow.gateway.upstreams import log_level, offer
+from agentflow.gateway.upstreams.breaker import FIRST_DELAY, Backoff, Breakers
 from agentflow.gateway.upstreams.connection import Connection, Connector
 from agentflow.gateway.upstreams.eras import Eras
 from agentflow.gateway.upstreams.own_offers import OwnOffers, let_in
 from agentflow.gateway.upstreams.pool import Pool, Slot
 from agentflow.gateway.upstreams.port import (
-    LOG_LEVELS,
     Changed,
     ClientIdentity,
     Exchange,
@@ -55,9 +54,6 @@ _SWEEP_SECONDS = 15.0
 _DEBOUNCE_SECONDS = 0.05
 _STABLE_SECONDS = 10.0  # a session that lasted this long was a success, and resets the back-off
 _RETRY_LISTING_SECONDS = 60.0
-_BREAKERS = 256
-_LEVEL_SECONDS = 5.0
-_USUAL_LEVEL = LOG_LEVELS.index("info")  # what a server says of its own accord, as far as anybody can know
 _GATEWAY = ClientIdentity()
 
 _READS = frozenset(
@@ -119,7 +115,7 @@ class ManagedUpstream:
         self._health = Health(status, since=time.time())
         self._eras = Eras()
         self._pool = Pool(self._open_slot, most=CHILDREN if config.type == "stdio" else CONNECTIONS, idle=_IDLE_SECONDS)
-        self._breakers: dict[str, Breaker] = {}
+        self._breakers = Breakers()
         self._backoff = Backoff()
         self._failed_at = 0.0
         self._settled = asyncio.Event()
@@ -153,6 +149,10 @@ class ManagedUpstream:
     def own_offers(self) -> OwnOffers | None:
         """What each principal is offered, where the server turns the gateway itself away; else None."""
         return self._own
+
+    async def unmet(self, principal: str) -> str:
+        """What has to be done before the server says what it offers to a principal; "" where it says so."""
+        return await self._each.unmet(principal) if self._each and self._own is not None else ""
 
     async def introduce(self, identity: ClientIdentity) -> None:
         """Ask what a principal is offered, on its own connection, and add that to `listing`.
@@ -193,7 +193,7 @@ class ManagedUpstream:
         """Send one request, exactly once; see `port.Upstream.request`."""
         seconds = self._config.timeout if timeout is None else timeout
         identity = exchange.identity
-        breaker = self._breaker(identity)
+        breaker = self._breakers.of(self._owner(identity))  # one who breaks what is its own shuts out nobody else
         breaker.admit(self._name)
         try:
             result = await self._send(method, params, exchange, identity, seconds)
@@ -237,7 +237,7 @@ class ManagedUpstream:
         while True:
             slot, connection = await self._connection(identity, seconds)
             try:
-                await self._set_level(slot, connection, exchange.log_level)
+                await log_level.ask(slot, connection, exchange.log_level)
                 return await self._once(slot, connection, method, params, exchange, seconds)
             except UpstreamUnavailable as error:
                 if again or error.data.get("sent") is not False:
@@ -254,9 +254,11 @@ class ManagedUpstream:
             async with asyncio.timeout(seconds):
                 await self._up()
                 # First: whoever has no credential is not connected at all, on no transport.
-                own = await self._each.headers(identity.principal) if self._each else None
-                lasting = own if self._config.type == "stdio" else None  # a child keeps the environment it began with
-                return await self._pool.take(self._key(identity), identity, lasting)
+                line = None
+                if self._each:
+                    await self._each.headers(identity.principal)
+                    line = self._each.line(identity.principal)
+                return await self._pool.take(self._key(identity), identity, line)
         except TimeoutError:
             raise UpstreamUnavailable(
                 f"{self._name} had no connection to spare for {seconds:g} s", sent=False
@@ -315,23 +317,6 @@ class ManagedUpstream:
         slot.subscribed = wanted
         return result
 
-    async def _set_level(self, slot: Slot, connection: Connection, level: str | None) -> None:
-        """Have a handshake upstream log what its client wants to hear.
-
-        Several sessions may share a connection, so it is only ever made to say more: what is too much for one of
-        them is held back on the way to it.
-        """
-        if level not in LOG_LEVELS or connection.era != "legacy" or not connection.stateful:
-            return
-        if "logging" not in connection.capabilities:
-            return
-        wanted = LOG_LEVELS[min(LOG_LEVELS.index(level), _USUAL_LEVEL)]
-        if slot.level is not None and LOG_LEVELS.index(slot.level) <= LOG_LEVELS.index(wanted):
-            return
-        slot.level = wanted
-        with contextlib.suppress(AgentFlowError):  # the call itself will tell whether the connection is any good
-            await connection.request("logging/setLevel", {"level": wanted}, None, _LEVEL_SECONDS)
-
     def _repeatable(self, method: str, params: JSON) -> bool:
         """Whether doing it twice does no harm, by protocol or by the tool's own word."""
         if method != "tools/call":
@@ -342,21 +327,15 @@ class ManagedUpstream:
         return hints.get("readOnlyHint") is True or hints.get("idempotentHint") is True
 
     def _key(self, identity: ClientIdentity) -> Hashable:
-        era = self._eras.best(identity.era)
-        owner = identity.principal if self._each or self._eras.stateful(era) else ""
+        era, owner = self._eras.best(identity.era), self._owner(identity)
         if era == "modern":
             # There each request says who its client is, so one connection (one child process) serves all of a caller's.
             return era, owner
         return era, identity.info, identity.capabilities, owner
 
-    def _breaker(self, identity: ClientIdentity) -> Breaker:
-        # Where each principal has a process or session of its own, one who breaks it shuts out nobody else.
-        owner = identity.principal if self._each or self._eras.stateful(self._eras.best(identity.era)) else ""
-        breaker = self._breakers.pop(owner, None) or Breaker()
-        self._breakers[owner] = breaker
-        if len(self._breakers) > _BREAKERS:
-            del self._breakers[next(iter(self._breakers))]
-        return breaker
+    def _owner(self, identity: ClientIdentity) -> str:
+        """Whose a client's process or session is alone, or ""."""
+        return identity.principal if self._each or self._eras.stateful(self._eras.best(identity.era)) else ""
 
     async def _open_slot(self, slot: Slot) -> Connection:
         connection = await self._eras.connect(
@@ -516,8 +495,9 @@ class ManagedUpstream:
         """Give up what nobody uses, and the connections of those whose credential was revoked."""
         self._pool.sweep()
         for slot in self._pool if self._each else ():
-            if self._each and slot.connection and await self._each.revoked(slot.identity.principal):
-                await slot.connection.close()
+            if self._each and slot.connection and slot.carried is not None:
+                if await self._each.revoked(slot.identity.principal, str(slot.carried)):
+                    await slot.connection.close()
 
     async def _list(self, connection: Connection) -> str:
         """Fetch the listing and make it known; returns why it was refused, or "".

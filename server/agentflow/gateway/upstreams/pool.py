@@ -26,7 +26,7 @@ class Slot:
         users: calls that hold it.
         subscribed: the resources subscribed to, each with the sessions and listen streams that want it.
         level: the log level it was set to, or None.
-        carried: what the connection was begun with of the client's own, where that lasts as long as it does.
+        carried: what the connection was begun with of the client's own, and lasts no longer than.
     """
 
     key: Hashable
@@ -85,7 +85,9 @@ class Pool:
             await self._room.wait()
         slot.users += 1
         try:
-            if slot.carried is not carried and slot.connection is not None:
+            while slot.carried != carried and slot.opening is not None:  # it was begun with something else
+                await asyncio.wait([slot.opening])
+            if slot.carried != carried and slot.connection is not None:
                 await slot.connection.close()
             slot.carried = carried
             return slot, await self._connected(slot)

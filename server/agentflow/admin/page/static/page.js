@@ -41,7 +41,13 @@
     });
   };
 
-  document.addEventListener("DOMContentLoaded", () => begin(document));
+  document.addEventListener("DOMContentLoaded", () => {
+    begin(document);
+    // On a small screen the menu is a strip: show where we are.
+    const here = document.querySelector(".menu a[aria-current]");
+    const menu = document.querySelector(".menu");
+    if (here) menu.scrollLeft = here.offsetLeft - (menu.clientWidth - here.offsetWidth) / 2;
+  });
 
   document.addEventListener("htmx:beforeRequest", (event) => {
     const by = event.detail.elt;
