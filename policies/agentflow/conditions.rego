@@ -20,7 +20,7 @@ off contains name if {
 }
 
 off contains name if {
-	input.call.phase == "call"
+	not input.call.phase == "list"
 	results := judged
 	some name, rule in data.settings.rules
 	not rule.effect in {"deny", "approve"}

@@ -103,6 +103,15 @@ test_hours_go_through_midnight if {
 	not closed({"from": 22, "to": 6}, 6, "monday")
 }
 
+test_a_night_belongs_to_the_day_it_begins_on if {
+	nights := {"from": 22, "to": 6, "days": ["friday", "saturday"]}
+	closed(nights, 22, "friday")
+	closed(nights, 5, "saturday")
+	closed(nights, 5, "sunday")
+	not closed(nights, 5, "friday")
+	not closed(nights, 22, "sunday")
+}
+
 test_days_alone_are_whole_days if {
 	closed({"days": ["saturday", "sunday"]}, 0, "sunday")
 	closed({"days": ["saturday", "sunday"]}, 23, "saturday")

@@ -314,6 +314,9 @@ class FlowConfig(Section):
     timeout: float = Field(default=120.0, gt=0, description="Seconds for one request to the model.")
 
 
+_IN_PATHS = r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]"  # RFC 3986, appendix A: what a header can hold as it is
+
+
 class ServeConfig(Section):
     """The front. `allowed_hosts`/`allowed_origins` add to the loopback names and the bound address."""
 
@@ -321,10 +324,10 @@ class ServeConfig(Section):
         default="127.0.0.1", description="Address to listen on; beyond loopback callers must say who they are (`auth`)."
     )
     port: int = Field(default=8808, ge=0, le=65535, description="TCP port; 0 takes a free one.")
-    path: str = Field(default="/mcp", pattern=r"^/", description="Path of the MCP endpoint.")
+    path: str = Field(default="/mcp", pattern=rf"^/{_IN_PATHS}*$", description="Path of the MCP endpoint.")
     public_url: str | None = Field(
         default=None,
-        pattern=r"^https?://[^/?#\s@]+(/[^?#\s]*)?$",
+        pattern=rf"^https?://[A-Za-z0-9.:_\[\]-]+(/{_IN_PATHS}*)?$",
         description="Address that clients reach the gateway by, without `path`: https://gateway.example.org.",
     )
     allowed_hosts: tuple[str, ...] = Field(default=(), description="Further `Host` values that are answered.")

@@ -6,6 +6,7 @@ principal that has none is refused: nobody ever borrows another's, nor the gatew
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
@@ -19,6 +20,14 @@ TokenAuth = Literal["auto", "client_secret_basic", "client_secret_post", "none"]
 JWT_TYPE = "urn:ietf:params:oauth:token-type:jwt"
 ACCESS_TOKEN_TYPE = "urn:ietf:params:oauth:token-type:access_token"
 _PLACE = "{value}"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
+_TEXT = re.compile(r"[ -~]*")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# What the transports say themselves.
+_TAKEN = frozenset(
+    {"host", "connection", "content-length", "content-type", "transfer-encoding", "te", "upgrade", "accept"}
+    | {"accept-encoding", "last-event-id", "mcp-session-id", "mcp-protocol-version", "mcp-method", "mcp-name"}
+)
 # Which settings mean something for which type; every other one there is a mistake.
 _CLIENT = {"client_id", "client_secret", "token_auth", "scopes", "audience", "resource", "allow_private", "timeout"}
 _MEANT: dict[str, set[str]] = {
@@ -126,6 +135,12 @@ class UpstreamAuth(Section):
         for where in (self.headers, self.env):
             if where and not any(_PLACE in value for value in where.values()):
                 raise ValueError("`headers` and `env` must hold `{value}` somewhere: that is where the credential goes")
+        for name, text in self.headers.items():
+            if not _NAME.fullmatch(name) or name.lower() in _TAKEN or not _TEXT.fullmatch(text):
+                raise ValueError(f"header {name[:60]!r} cannot carry a credential: HTTP or MCP does not allow it")
+        for name, text in self.env.items():
+            if not _VARIABLE.fullmatch(name) or "\0" in text:
+                raise ValueError(f"{name[:60]!r} is no environment variable")
         if self.authorization_url and not self.token_url:
             raise ValueError("`authorization_url` needs `token_url`")
         if self.type == "oauth" and self.token_url and not self.authorization_url:

@@ -23,7 +23,7 @@ import rego.v1
 
 decision := {"allow": true, "reasons": [{"code": "open", "message": "all may"}], "obligations": obligations}
 
-obligations := {"redact": ["*"], "approval": {"who": "caller", "ttl": 120, "prompt": "Mail is sent."}} if {
+obligations := {"redact": ["*"], "approval": {"who": "role:admin", "ttl": 120, "prompt": "Mail is sent."}} if {
 	input.call.tool == "send_email"
 } else := {"redact": ["*"]}
 """

@@ -68,6 +68,23 @@ def test_who_is_not_asked_cannot_answer_and_a_stranger_sees_nothing(yard: Headqu
     assert "error" in call.result(60)
 
 
+def test_pages_are_whole_though_calls_came_at_the_same_moment(yard: Headquarters, pool: Any) -> None:
+    calls = [asking(yard, pool, f"page {number}")[0] for number in range(3)]
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = yard.office("ROOT").good("GET", f"/approvals?limit=1{cursor}")
+        seen += [each["id"] for each in page["items"]]
+        if page.get("next") is None:
+            break
+        cursor = f"&cursor={page['next']}"
+    assert len(seen) == len(set(seen)) == 3
+    assert yard.office("ROOT").get("/approvals?cursor=MTcuNQ").status == 422
+    for each in seen:
+        yard.office("ROOT").good("POST", f"/approvals/{each}/deny")
+    assert all("error" in call.result(60) for call in calls)
+
+
 def test_nobody_approves_a_call_of_their_own(yard: Headquarters, pool: Any) -> None:
     call, approval = asking(yard, pool, "four", "ROOT")
     assert approval["mine"] is False

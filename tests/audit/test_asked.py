@@ -40,7 +40,7 @@ documents = st.builds(
             "tool": tool,
             "arguments": arguments,
             "annotations": hint,
-            "injection": {"score": score},
+            "injection": {"score": score, "findings": [{"rule": r, "path": f"/{r}"} for r in scopes]},
             **({"flow": flow} if flow else {}),
         },
         session={"taint": taint, "counts": counts},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,18 @@ def test_the_operator_may_deny_also_what_was_approved(run: Any, asked: Approval,
 def test_one_of_two_approvers_is_told_that_it_takes_another(run: Any, gateway: Any) -> None:
     two = gateway.ask(BINDING, Wanted(("role:finance",), 2, 300.0))
     assert run("approve", two.id)[1] == f"{two.id}: open; it takes 1 more\n"
+
+
+def test_an_id_may_be_cut_as_long_as_it_names_one(run: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = iter(["abcdef01" + "0" * 24, "abcdef02" + "0" * 24])
+    monkeypatch.setattr("agentflow.policy.approvals_stored.secrets.token_hex", lambda size: next(ids, "f" * 2 * size))
+    for caller in ("ada", "eve"):
+        gateway.ask(replace(BINDING, principal=caller), ASKED)
+    assert "default/eve" in run("show", "ABCDEF02")[1]
+    code, _, err = run("deny", "abcdef")
+    assert code == 1 and "Several approvals" in err
+    assert run("show", "abcde%")[0] == run("show", "abcd__02")[0] == 1
+    assert len(gateway.pending()) == 2
 
 
 @pytest.mark.parametrize("id", ["f" * 32, "abc", ""])

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -48,8 +51,6 @@ def run(capsys: pytest.CaptureFixture[str], config: Path, *words: str) -> tuple[
 
 
 def settings(config: Path, **environ: str) -> Config:
-    import os
-
     return config_file.load(config, {**os.environ, **environ})
 
 
@@ -244,3 +245,55 @@ def use(config: Config) -> None:
     with store.begin() as connection:
         connection.execute(sa.insert(RATE_LIMITS), {"bucket": secrets.token_hex(4), "tokens": 1.0, "updated": 0.0})
     store.close()
+
+
+def test_notes_of_revisions_that_contradict_each_other_are_one_clear_line(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(capsys, config, "upgrade")
+    database = opened(config)
+    with database.begin() as connection:
+        connection.execute(sa.text("INSERT INTO alembic_version VALUES ('0002')"))
+    database.close()
+    for words in (["upgrade"], ["downgrade", "base", "--yes"]):
+        assert cli.main(["db", *words, "--config", str(config)]) == 1
+        said = capsys.readouterr().err
+        assert "cannot be migrated" in said and "Restore" in said and len(said.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "done"), [(["keys", "create", "ci"], "rows"), (["db", "downgrade", "base", "--yes"], "tables")]
+)
+def test_a_database_that_another_process_holds_is_named_as_locked_and_nothing_is_done(
+    words: list[str], done: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agentflow.store.database._BUSY", 0.1)
+    monkeypatch.setenv("AGENTFLOW_DATA_DIR", str(tmp_path))
+    Database(tmp_path).close()
+    hold = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('BEGIN EXCLUSIVE'); print(1, flush=True); input()"
+    command = [sys.executable, "-c", hold, str(Database.file(tmp_path))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline()
+        assert cli.main(words) == 1
+        said = capsys.readouterr()
+        other.kill()
+    assert "database is locked. Another process is writing: try again" in said.err and not said.out
+    with Database(tmp_path, prepared=False).read() as connection:
+        assert connection.scalar(sa.text("SELECT count(*) FROM api_key")) == 0, f"no {done} were touched"
+
+
+@pytest.mark.parametrize("words", [["db", "check"], ["db", "upgrade"], ["keys", "list"], ["keys", "create", "ci"]])
+def test_what_lies_in_the_place_of_the_database_and_is_none_is_said_and_left_there(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AGENTFLOW_DATA_DIR", str(tmp_path))
+    file = Database.file(tmp_path)
+    file.write_bytes(b"no database" * 1000)
+    assert cli.main(words) == 1
+    said = capsys.readouterr()
+    assert "file is not a database" in said.out + said.err and file.read_bytes() == b"no database" * 1000
+    file.unlink()
+    file.mkdir()
+    assert cli.main(words) == 1
+    said = capsys.readouterr()
+    assert "is no file" in said.out + said.err

@@ -208,6 +208,7 @@ class Guarded:
     resource_over: JSON = field(default_factory=dict)
     own: dict[str, list[str]] = field(default_factory=dict)
     heard: list[JSON] = field(default_factory=list)
+    url_only: str = ""  # takes tokens for this resource alone
     static: dict[str, str] = field(default_factory=dict)  # fixed tokens, with their subjects
 
     @property
@@ -221,7 +222,7 @@ class Guarded:
         if token in self.static:
             return AccessToken(token=token, client_id="static", scopes=["read"], subject=self.static[token])
         about = self.issuer.tokens.get(token)
-        if about is None or about["until"] < time.time() or about["resource"] not in (self.url, ""):
+        if about is None or about["until"] < time.time() or about["resource"] not in (self.url_only or self.url, ""):
             return None
         return AccessToken(token=token, client_id="c", scopes=["read", *about["scope"].split()], subject=about["sub"])
 

@@ -144,6 +144,12 @@ def test_challenges_are_read_as_they_are_written(challenge: str, name: str, valu
         ({"type": "oauth", "issuer": "nowhere"}, "is not an http or https URL"),
         ({"type": "oauth", "client_secret": "s"}, "needs `client_id`"),
         ({"type": "static", "env": {"TOKEN": "{value}"}}, "is for stdio servers"),
+        ({"type": "static", "headers": {"X Key": "{value}"}}, "cannot carry"),
+        ({"type": "static", "headers": {"X-Key": "{value}\r\nX-Role: admin"}}, "cannot carry"),
+        ({"type": "static", "headers": {"X-Kéy": "{value}"}}, "cannot carry"),
+        ({"type": "static", "headers": {"Host": "{value}"}}, "cannot carry"),
+        ({"type": "static", "headers": {"Mcp-Session-Id": "{value}"}}, "cannot carry"),
+        ({"type": "static", "env": {"A=B": "{value}"}}, "no environment variable"),
     ],
 )
 def test_an_entry_that_makes_no_sense_is_refused_with_the_reason(auth: dict[str, Any], wrong: str) -> None:
@@ -164,11 +170,11 @@ async def test_a_server_that_takes_documents_about_clients_gets_the_gateways_add
     server = await found(there)
     config = ServerConfig.model_validate({"url": there.guarded.url, "auth": "oauth"})
     assert config.auth is not None
-    at = "https://gw.example/oauth/client.json"
+    at = "https://gw.example/oauth/client/desk"
     assert oauth.known_client(config.auth, server, at) == Client(at)
     assert oauth.known_client(config.auth, server, None) is None  # nobody could read it there
-    document = oauth.client_document(at, "https://gw.example/oauth/callback")
-    assert document["client_id"] == at and document["redirect_uris"] == ["https://gw.example/oauth/callback"]
+    document = oauth.client_document(at, "https://gw.example/oauth/callback/desk")
+    assert document["client_id"] == at and document["redirect_uris"] == ["https://gw.example/oauth/callback/desk"]
     assert document["token_endpoint_auth_method"] == "none"
 
 

@@ -30,5 +30,5 @@ def test_another_site_can_send_a_person_there_and_no_further(tmp_path: Path) -> 
             assert gateway.call("desk__whoami")["result"]["content"][0]["text"] == "me"
             rebound = browser.get(place, headers={"host": "evil.example"})
             assert rebound.status_code == 421
-            asked_for = browser.get(f"{gateway.base}/oauth/client.json").json()
-            assert asked_for["redirect_uris"] == [f"{gateway.base}/oauth/callback"]
+            asked_for = browser.get(f"{gateway.base}/oauth/client/desk").json()
+            assert asked_for["redirect_uris"] == [f"{gateway.base}/oauth/callback/desk"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import json
+import shlex
 import subprocess
 import sys
 import threading
@@ -88,7 +89,7 @@ def test_two_people_connect_and_each_acts_as_itself_alone(gateway: Gateway, ther
     everything = json.dumps(there.guarded.heard)
     assert not any(key in everything for key in KEYS.values())  # the callers' own keys go nowhere
     registered = [each for what, each in there.issuer.asked if what == "register"]
-    assert len(registered) == 1 and registered[0]["redirect_uris"] == [f"{gateway.base}/oauth/callback"]
+    assert len(registered) == 1 and registered[0]["redirect_uris"] == [f"{gateway.base}/oauth/callback/desk"]
 
 
 def test_who_has_not_connected_is_offered_nothing_and_learns_nothing(gateway: Gateway, there: World) -> None:
@@ -313,8 +314,20 @@ def test_the_command_line_connects_a_person_through_a_loopback_redirect(there: W
     put = [*agentflow, "set", "wiki", "--principal", "default/bob", "--config", str(path), "--json"]
     done = subprocess.run(put, env=env, input="the-key-of-bob\n", capture_output=True, text=True, check=True)
     assert "the-key-of-bob" not in done.stdout + done.stderr
-    bad = subprocess.run(put, env=env, input="two\nlines\n", capture_output=True, text=True)
-    assert bad.returncode == 2 and "header" in bad.stderr
+    for odd in (
+        b"two\nlines\n",
+        b"",
+        b" \n",
+        b"\xff\xfe",
+        "schlüssel".encode(),
+        b"a\0b",
+        b"a\r\nX-Role: admin",
+        b"x" * 99_999,
+    ):
+        bad = subprocess.run(put, env=env, input=odd, capture_output=True)
+        assert bad.returncode == 2 and b"Traceback" not in bad.stderr and b"fix" in bad.stdout + bad.stderr, bad
+    closed = subprocess.run(f"exec <&-; {shlex.join(put)}", shell=True, env=env, capture_output=True)
+    assert closed.returncode == 2 and b"Traceback" not in closed.stderr, closed
     listed = subprocess.run(
         [*agentflow, "list", "--config", str(path), "--json"], env=env, capture_output=True, text=True, check=True
     )

@@ -288,6 +288,26 @@ async def test_the_sdk_s_client_refreshes_a_token_that_has_expired_mid_session(
     assert shared_issuer.asked["token"] >= asked_for + 2
 
 
+async def test_the_sdk_s_client_asks_for_the_scopes_that_are_required_from_now_on(
+    issuer: Provider, tmp_path: Path
+) -> None:
+    port, kept = free_port(), Kept()
+    made = config(issuer, tmp_path, audience=f"http://127.0.0.1:{port}/mcp", required_scopes=["mcp"])
+    with running_gateway(made, tmp_path, port=port, env={"ROBOT": KEY}) as gateway:
+        async with (
+            httpx2.AsyncClient(auth=login(gateway.url, kept)) as http,
+            Client(streamable_http_client(gateway.url, http_client=http)) as client,
+        ):
+            await client.call_tool("look", {"text": "a"})
+            assert kept.tokens is not None and kept.tokens.scope == "mcp"
+            first = kept.tokens.access_token
+            made["auth"]["issuers"][0]["required_scopes"] = ["mcp", "more"]
+            write_config(made, gateway.config_path)
+            wait_until(lambda: asked(gateway, bearing(first))[0] == 403, "the edit")
+            assert not (await client.call_tool("look", {"text": "b"})).is_error
+            assert kept.tokens.scope == "mcp more"
+
+
 async def test_fastmcp_s_client_logs_in_too(
     for_clients: Gateway, shared_issuer: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -119,16 +119,18 @@ async def test_a_key_that_is_taken_away_counts_no_more_while_clients_are_still_b
         bearer = (b"authorization", f"Bearer {KEY}".encode())
         assert await _status(front, "127.0.0.1:8808", bearer) == 415  # known, and its request is no good
 
-        async def stuck() -> None:
+        async def stuck(_: object) -> None:
             telling.set()
             await asyncio.Event().wait()
 
         monkeypatch.setattr(service.front, "catalogue_changed", stuck)
         other = {"api_keys": [{"id": "you", "key": KEY.replace("only", "next")}]}
         applying = asyncio.ensure_future(service.apply(config_of(tmp_path, {}, auth=other)))
-        await telling.wait()
+        await until(lambda: service.config.auth.api_keys[0].id == "you" and telling.is_set(), "clients are being told")
+        assert not applying.done()
         assert await _status(front, "127.0.0.1:8808", bearer) == 401
         applying.cancel()
+        await asyncio.gather(applying, return_exceptions=True)
 
 
 async def test_a_server_with_the_gateway_s_own_name_is_refused(tmp_path: Path) -> None:

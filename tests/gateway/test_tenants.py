@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+import anyio
 import pytest
-from faults.speakers import stdio_gateway
-from gateway_process import write_config
+from faults.speakers import HttpModern, stdio_gateway
+from gateway_process import running_gateway, wait_until, write_config
+from mcp import Client
 
 from agentflow.audit.read import entries
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.front import Subscription
 from agentflow.identity.principal import Principal
+from tests.gateway.full_world import LEGACY, MODERN, Seen, client_of, full_over_stdio, until
 from tests.gateway.service_world import READS, Line, World, caller, config_of, heard, running, told, told_over_http
 
 JSON = dict[str, Any]
@@ -218,16 +222,23 @@ async def test_changes_of_another_tenant_s_resources_are_told_to_nobody_else(
 def test_a_caller_on_stdio_has_the_tenant_the_roles_and_the_limits_of_the_configuration(
     tmp_path: Path, tenant: str
 ) -> None:
-    config = {
-        "mcpServers": {
-            "shop": told(tmp_path / "shop.jsonl", **OFFER, server={"tenants": ["acme"]}),
-            "common": told(tmp_path / "common.jsonl", tools={"time": READS, "wipe": {"destructiveHint": True}}),
-        },
+    config: JSON = {
         "flow": {"enabled": False},
         "auth": {"local": {"id": "desk", "kind": "agent", "roles": ["viewer"], "tenant": tenant}},
         "limits": {"calls_per_minute": 6},
     }
-    with stdio_gateway(write_config(config, tmp_path / "agentflow.yaml"), tmp_path) as client:
+    tools = {"time": READS, "wipe": {"destructiveHint": True}}
+    with (  # they run already: the first listing, which counts, is to have all of them
+        told_over_http(tmp_path / "shop.jsonl", **OFFER) as shop,
+        told_over_http(tmp_path / "common.jsonl", tools=tools) as common,
+        stdio_gateway(
+            write_config(
+                {**config, "mcpServers": {"shop": {**shop, "tenants": ["acme"]}, "common": common}},
+                tmp_path / "agentflow.yaml",
+            ),
+            tmp_path,
+        ) as client,
+    ):
         names = {tool["name"] for tool in client.ask("tools/list")["result"]["tools"]}
         assert names == ({"look", "find", "time"} if tenant == "acme" else {"time"})  # `wipe` is not for viewers
         looked, wiped = client.call("look", {"text": "a"}), client.call("wipe", {"text": "a"})
@@ -238,3 +249,75 @@ def test_a_caller_on_stdio_has_the_tenant_the_roles_and_the_limits_of_the_config
     principals = [each.record["principal"] for each in entries(tmp_path / "data-legacy") if "stages" in each.record]
     assert principals
     assert all((who["id"], who["tenant"], who["auth"]) == ("desk", tenant, "stdio") for who in principals)
+
+
+# On HTTP -------------------------------------------------------------------------------------------------------
+
+
+def folder(path: Path) -> Path:
+    path.mkdir()
+    return path
+
+
+@pytest.mark.filterwarnings("ignore::mcp.shared.exceptions.MCPDeprecationWarning")
+def test_only_the_tenant_whose_server_changes_hears_of_it(tmp_path: Path) -> None:
+    """Both tenants have a server with the same names and addresses; all clients listen for everything."""
+    tenants = ("acme", "globex")
+    config = {
+        "mcpServers": {
+            tenant: {**full_over_stdio("shop", folder(tmp_path / tenant)), "namespace": "", "tenants": [tenant]}
+            for tenant in tenants
+        },
+        "flow": {"enabled": False},
+        "auth": {
+            "api_keys": [
+                {"id": tenant, "tenant": tenant, "key": f"${{{tenant.upper()}}}", "roles": ["operator"]}
+                for tenant in tenants
+            ]
+        },
+    }
+    keys = {tenant: f"the-key-of-{tenant}-alone" for tenant in tenants}
+    seen = {tenant: Seen() for tenant in tenants}
+    streamed: dict[str, list[str]] = {tenant: [] for tenant in tenants}
+
+    async def listen(client: Client, tenant: str) -> None:
+        async with client.listen(resource_subscriptions=["shop://one"], tools_list_changed=True) as subscription:
+            seen[tenant].asked.append(("listens", None))
+            async for event in subscription:
+                streamed[tenant].append(type(event).__name__)
+
+    def updates(tenant: str) -> tuple[int, int]:
+        return (
+            streamed[tenant].count("ResourceUpdated"),
+            seen[tenant].methods().count("notifications/resources/updated"),
+        )
+
+    def lists(tenant: str) -> tuple[bool, bool]:
+        return "ToolsListChanged" in streamed[tenant], "notifications/tools/list_changed" in seen[tenant].methods()
+
+    async def story() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            clients = {}
+            for tenant in tenants:
+                old = client_of(gateway, LEGACY, seen[tenant], key=keys[tenant])
+                await (await stack.enter_async_context(old)).subscribe_resource("shop://one")
+                clients[tenant] = await stack.enter_async_context(client_of(gateway, MODERN, key=keys[tenant]))
+            async with anyio.create_task_group() as tasks:
+                for tenant in tenants:
+                    tasks.start_soon(listen, clients[tenant], tenant)
+                await until(lambda: all(each.asked for each in seen.values()), "both listen")
+                await clients["acme"].call_tool("touch")
+                await until(lambda: updates("acme") == (1, 1), "acme hears of its resource")
+                await clients["acme"].call_tool("grow", {"name": "more"})
+                await until(lambda: lists("acme") == (True, True), "acme hears of its tools")
+                await clients["globex"].call_tool("touch")
+                await until(lambda: updates("globex") != (0, 0) and all(updates("globex")), "globex hears of its own")
+                assert updates("globex") == updates("acme") == (1, 1)
+                assert lists("globex") == (False, False)
+                tasks.cancel_scope.cancel()
+
+    with running_gateway(config, tmp_path, env={tenant.upper(): key for tenant, key in keys.items()}) as gateway:
+        for key in keys.values():
+            speaker = HttpModern(gateway, {"authorization": f"Bearer {key}"})
+            wait_until(lambda s=speaker: s.ask("tools/list")["result"]["tools"], "its server's tools")  # type: ignore[misc]
+        anyio.run(story)

@@ -24,7 +24,7 @@ def question(
             "kind": "tool", "surface": "tools/call", "phase": "call", "server": server, "tool": tool,
             "annotations": {}, "arguments": arguments or {}, "size": size_of(arguments or {}),
             "pii": {"types": [], "counts": {}, "paths": []},
-            "injection": {"score": 0.0},
+            "injection": {"score": 0.0, "findings": []},
         },
         "session": {"id": "", "taint": [], "counts": {}, "approvals": {}},
         "budget": {"calls_left": None},

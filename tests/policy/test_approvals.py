@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import secrets
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_process import wait_until
 from pydantic import SecretStr
 
 from agentflow.audit.events import Event
@@ -32,6 +34,7 @@ from agentflow.policy.approvals import (
 )
 from agentflow.policy.approvals_memory import MemoryApprovals
 from agentflow.policy.approvals_stored import StoredApprovals
+from agentflow.policy.approvals_watch import expire_forever
 from agentflow.store.opened import Store
 
 WANTED = Binding("default", "ada", "tools/call", "mail", "send", "hash", "rev")
@@ -79,7 +82,7 @@ def stored(folder: Path, url: str | None, config: ApprovalsConfig) -> Iterator[D
 
     def another() -> Approvals:
         opened.append(Store(folder, StoreConfig(url=SecretStr(url) if url else None)))
-        return StoredApprovals(opened[-1], "default", lambda: KEY, desk.record, config, desk.clock)
+        return StoredApprovals(opened[-1], "default", lambda: KEY, lambda e: desk.record(e), config, desk.clock)
 
     desk = Desk(None, another)  # type: ignore[arg-type]
     desk.approvals = another()
@@ -170,6 +173,33 @@ def test_time_runs_out_before_and_after_the_answer(any_desk: Desk) -> None:
     any_desk.approvals.look([late.id, stale.id])
     assert [name for name, _ in any_desk.told()].count("expired") == 2
     assert any_desk.ask().id not in (late.id, stale.id)
+
+
+def test_what_expires_is_noted_though_nobody_looks(any_desk: Desk) -> None:
+    any_desk.ask()
+    any_desk.approvals.expire()
+    assert any_desk.told() == [("asked", "default/ada")]
+    any_desk.now += 60.0
+    any_desk.approvals.expire()
+    any_desk.approvals.expire()
+    assert any_desk.told() == [("asked", "default/ada"), ("expired", "")]
+
+
+async def test_a_gateway_notes_what_expires_even_after_a_failure(any_desk: Desk) -> None:
+    looks = 0
+
+    def approvals() -> Approvals:
+        nonlocal looks
+        looks += 1
+        if looks == 1:
+            raise StoreUnavailable("gone for a moment")
+        return any_desk.approvals
+
+    any_desk.ask()
+    any_desk.now += 60.0
+    keeping = asyncio.ensure_future(expire_forever(approvals, 0.01))
+    await asyncio.to_thread(wait_until, lambda: ("expired", "") in any_desk.told(), "its end")
+    keeping.cancel()
 
 
 def test_saying_the_same_twice_changes_nothing(any_desk: Desk) -> None:
@@ -402,6 +432,34 @@ def test_no_step_counts_that_cannot_be_recorded(desk: Desk) -> None:
     assert desk.approvals.take(asked.id, WANTED, "call")
 
 
+def test_a_use_is_on_disk_before_it_is_told_of(desk: Desk) -> None:
+    """Killed in between, the log has no use too many: never two of one approval."""
+
+    class Killed(BaseException):
+        pass
+
+    def killed(event: Event) -> None:
+        if event.event == "used":
+            found = desk.another().find(asked.id)
+            seen.append(found.state if found else None)
+            raise Killed
+
+    seen: list[State | None] = []
+    asked = desk.ask()
+    desk.yes(asked)
+    desk.record = killed  # type: ignore[method-assign]
+    desk.approvals = desk.another()
+    with pytest.raises(Killed):
+        desk.approvals.take(asked.id, WANTED, "call")
+    assert seen == [State.USED] and not desk.approvals.take(asked.id, WANTED, "call")
+
+
+def test_what_people_add_to_their_vote_is_written_out(any_desk: Desk) -> None:
+    asked = any_desk.ask()
+    voted = any_desk.approvals.vote(asked.id, ROOT, True, "fine\u202e\x00\x1b[2J" + "x" * 600)
+    assert voted.votes[0].comment.startswith("fine\\u202e\\u0000\\u001b[2J") and len(voted.votes[0].comment) == 500
+
+
 def test_lists_are_by_tenant_and_state_and_paged(desk: Desk) -> None:
     for number in range(3):
         desk.now += 1
@@ -414,8 +472,25 @@ def test_lists_are_by_tenant_and_state_and_paged(desk: Desk) -> None:
     assert desk.approvals.pending("other") == []
     assert [each.id for each in desk.approvals.pending(state=State.DENIED)] == [theirs.id]
     assert len(desk.approvals.pending(state=None)) == 4
-    page = desk.approvals.pending(limit=2)
-    assert desk.approvals.pending(before=page[-1].created) == [found[-1]]
+    assert desk.approvals.pending(asked=Principal("zoe", tenant="other"), state=None) == [
+        desk.approvals.find(theirs.id)
+    ]
+
+
+def test_pages_leave_nothing_out_and_repeat_nothing_though_all_came_at_once(any_desk: Desk) -> None:
+    made = {any_desk.ask(dataclasses.replace(WANTED, principal=f"p{number}")).id for number in range(7)}
+    pages, before = [], None
+    while page := any_desk.approvals.pending(limit=2, before=before):
+        pages += [each.id for each in page]
+        before = page[-1].place
+    assert len(pages) == 7 and set(pages) == made
+
+
+def test_whoever_is_asked_by_name_finds_it_in_another_tenant_and_nothing_else_there(desk: Desk) -> None:
+    asked = desk.ask(who=("principal:other/eve%_",))
+    desk.ask(dataclasses.replace(WANTED, principal="bob"), who=("principal:other/eve",))
+    found = desk.approvals.pending(asked=Principal("eve%_", tenant="other"))
+    assert [each.id for each in found] == [asked.id]
 
 
 def test_what_has_long_been_settled_is_forgotten(desk: Desk) -> None:
@@ -454,11 +529,11 @@ def test_without_a_store_nobody_but_the_caller_can_be_asked(memory: Desk) -> Non
 # --- the binding -------------------------------------------------------------------------------------------------
 
 
-def bound(key: bytes = KEY, **arguments: object) -> Binding:
+def bound(key: bytes = KEY, definition: dict[str, Any] | None = None, **arguments: object) -> Binding:
     caller = Principal("ada")
     params = {"name": "send", "arguments": arguments, "_meta": {"progressToken": id(arguments)}}
     made = Call("tools/call", caller, Session("s", caller), params, target="send")
-    made.upstream = UpstreamFacts("mail", "stdio")
+    made.upstream, made.definition = UpstreamFacts("mail", "stdio"), definition
     return binding_of(made, "rev", key)
 
 
@@ -468,6 +543,12 @@ def test_a_binding_tells_arguments_apart_and_does_not_show_them() -> None:
     assert bound(a="1") != bound(a=1)
     assert bound(a=1) != bound(b"q" * 32, a=1)
     assert "secret" not in str(bound(a="secret"))
+
+
+def test_a_tool_that_changed_is_another_one_to_whoever_approved_it() -> None:
+    known = {"name": "send", "description": "Sends mail.", "annotations": {"destructiveHint": True}}
+    assert bound(definition=known, a=1) == bound(definition=dict(reversed(known.items())), a=1)
+    assert bound(definition=known, a=1) != bound(definition={**known, "description": "Sends mail, and a copy."}, a=1)
 
 
 def test_a_binding_names_no_address_with_personal_data_in_it() -> None:

@@ -149,14 +149,18 @@ def test_a_bundle_that_reads_names_elsewhere_is_not_grouped(tmp_path: Path) -> N
     assert read_bundle(PolicyConfig(bundle=folder)).selectors is None
 
 
-def test_what_ships_unchanged_is_not_tested_again_at_a_start(tmp_path: Path) -> None:
-    default = read_bundle(PolicyConfig())
+def test_only_the_very_bundle_that_ships_need_not_be_tested_at_a_start(tmp_path: Path) -> None:
+    default = read_bundle(PolicyConfig(data={"settings": {"default": "deny"}}))
+    assert default.as_shipped  # its tests do not see what an installation lays over it
     assert len(default.trials()) == 3
-    assert default.trials(whole=False) == []
     folder = copy_of_default(tmp_path)
-    assert read_bundle(PolicyConfig(bundle=folder)).trials(whole=False) == []
-    (folder / "agentflow" / "own.rego").write_text("package agentflow\n\nx := 1\n")
-    assert read_bundle(PolicyConfig(bundle=folder)).trials(whole=False) != []
+    assert read_bundle(PolicyConfig(bundle=folder)).as_shipped
+    data = folder / "data.json"
+    data.write_text(data.read_text().replace('"approval_ttl": 300', '"approval_ttl": 301'))
+    changed = read_bundle(PolicyConfig(bundle=folder))
+    assert not changed.as_shipped
+    assert len(changed.trials()) == 3
+    assert not read_bundle(PolicyConfig(layers=(Path("library/office-hours"),))).as_shipped
 
 
 def test_a_module_that_needs_other_data_is_left_out_of_the_policy_and_kept_in_the_bundle(bundle: Write) -> None:

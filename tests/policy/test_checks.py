@@ -97,7 +97,7 @@ def test_the_default_bundle_raises_no_doubt() -> None:
 def test_names_in_rego_that_nothing_knows_are_named(
     bundle: Callable[..., PolicyConfig], rego: str, doubt: str | None
 ) -> None:
-    text = rego + '\n\ndecision := {"allow": true}'
+    text = rego + '\n\ny := data.teams.eu\n\ndecision := {"allow": true}'
     found = warnings_of(read_bundle(bundle(text, data={"teams": {"eu": {"x": 1}}})), WORLD)
     assert len(found) == (doubt is not None)
     assert doubt is None or doubt.removesuffix("data.users is") in found[0]
@@ -125,3 +125,17 @@ def test_approvers_of_a_role_that_nobody_has_are_named() -> None:
     assert any(
         "'board'" in doubt for doubt in warnings_of(bundle, World(roles=("admin", "operator", "agent", "viewer")))
     )
+
+
+@pytest.mark.parametrize(
+    ("rego", "doubts"),
+    [
+        ("x := 1", ["data.json: no rule reads data.setings", "data.json: no rule reads data.teams"]),
+        ('x := data.teams # data.setings\n\ny := "data"', ["data.json: no rule reads data.setings"]),
+        ("x := data.setings if data.teams", []),
+        ('x := data["teams"]', []),  # by a computed name: nothing can be said
+    ],
+)
+def test_data_that_no_rule_reads_is_named(bundle: Callable[..., PolicyConfig], rego: str, doubts: list[str]) -> None:
+    config = bundle(rego + '\n\ndecision := {"allow": true}', data={"teams": {"eu": 1}, "setings": {}})
+    assert warnings_of(read_bundle(config), World()) == doubts

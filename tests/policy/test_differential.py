@@ -74,7 +74,7 @@ documents = st.builds(
     surfaces,
     st.sampled_from(["agentflow/1"] * 9 + ["agentflow/2"]),
     st.lists(st.sampled_from(["admin", "operator", "agent", "viewer", "careful", "nobody"]), unique=True, max_size=2),
-    st.sampled_from(["call", "list"]),
+    st.sampled_from(["call", "list", "result"]),
     st.sampled_from(["pay", "vault", "mail", "crm", "web", ""]),
     st.sampled_from(["read", "refund", "send", "drop_x", "read/x.y"]),
     st.fixed_dictionaries({}, optional={"readOnlyHint": hint, "destructiveHint": hint, "openWorldHint": hint}),

@@ -112,7 +112,9 @@ def test_the_public_address_is_https(tmp_path: Path) -> None:
     (problem,) = problems(tmp_path, GOOD, serve={"public_url": "http://gateway.example.org"})
     assert problem[:2] == ("serve.public_url", "warning")
     assert problems(tmp_path, GOOD, serve={"public_url": "https://gateway.example.org"}) == []
-    for wrong in ("gateway.example.org", "https://gateway.example.org?x", "https://a@b.example.org"):
+    # Challenges name it in a header.
+    odd = ("https://g\u00e4teway.example.org", "https://gateway.example.org/\u00fc", 'https://gateway.example.org/"')
+    for wrong in ("gateway.example.org", "https://gateway.example.org?x", "https://a@b.example.org", *odd):
         assert problems(tmp_path, GOOD, serve={"public_url": wrong})[0][:2] == ("serve.public_url", "error")
 
 

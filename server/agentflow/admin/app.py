@@ -10,18 +10,20 @@ from collections.abc import Sequence
 from typing import Final
 
 import orjson
+from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentflow.admin.api import problems
 from agentflow.admin.api.document import BASE, document
-from agentflow.admin.api.operation import HEADERS, JSON_MEDIA, Operation, Resource, refused
+from agentflow.admin.api.operation import JSON_MEDIA, Operation, Resource, refused
 from agentflow.admin.api.problems import Refused
 from agentflow.admin.api.routes import OPERATIONS
 from agentflow.admin.caller import Sessions, caller_of
 from agentflow.errors import AgentFlowError
+from agentflow.gateway.aside import HEADERS
 from agentflow.gateway.front import PRINCIPAL
 from agentflow.gateway.service import Service
 
@@ -36,9 +38,10 @@ def build(service: Service) -> ASGIApp:
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "markupsafe"):
             raise
-        return Router([*api(service, None), Route("/ui{rest:path}", _pageless)], default=_unknown)
+        return _Dressed(Router([*api(service, None), Route("/ui{rest:path}", _pageless)], default=_unknown))
     sessions = sessions_of(service)
-    return Router([*api(service, sessions), *routes(service, sessions)], redirect_slashes=False, default=_unknown)
+    whole = [*api(service, sessions), *routes(service, sessions)]
+    return _Dressed(Router(whole, redirect_slashes=False, default=_unknown))
 
 
 def api(service: Service, sessions: Sessions | None, operations: Sequence[Operation] = OPERATIONS) -> list[BaseRoute]:
@@ -55,6 +58,23 @@ def api(service: Service, sessions: Sessions | None, operations: Sequence[Operat
         Route(BASE + path, Resource(service, sessions, ways, turn)) for path, ways in paths.items()
     ]
     return [Route(_DOCUMENT, _Described(service, sessions, operations)), *found]
+
+
+class _Dressed:
+    """The application, no answer of which goes without the headers that keep other sites out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def dressed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        await self._app(scope, receive, dressed)
 
 
 class _Described:
@@ -77,8 +97,6 @@ class _Described:
             response = refused(error, request, self._service)
             if response.status_code == 405:
                 response.headers["allow"] = "GET, HEAD"
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
         await response(scope, receive, send)
 
 
@@ -89,6 +107,4 @@ async def _pageless(request: Request) -> Response:
 
 async def _unknown(scope: Scope, receive: Receive, send: Send) -> None:
     response = problems.answer(Refused("not_found", "There is nothing here", fix=f"{_DOCUMENT} lists every route"))
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
     await response(scope, receive, send)

@@ -36,6 +36,7 @@ def abridged(question: JSON, mask: Mask = str) -> JSON:
         ("annotations", hints),
         ("pii", _masked_paths(call["pii"], mask) if call["pii"]["types"] else None),
         ("injection", call["injection"]["score"]),
+        ("findings", [{**each, "path": masked_pointer(each["path"], mask)} for each in call["injection"]["findings"]]),
         ("flow", _masked_flow(call["flow"], mask) if "flow" in call else None),
         ("taint", session["taint"]),
         ("counts", _masked_counts(session["counts"], mask)),
@@ -72,7 +73,7 @@ def restored(record: JSON) -> JSON:
         "arguments": arguments,
         "size": size_of(arguments),
         "pii": asked.get("pii", {"types": [], "counts": {}, "paths": []}),
-        "injection": {"score": asked.get("injection", 0.0)},
+        "injection": {"score": asked.get("injection", 0.0), "findings": asked.get("findings", [])},
     }
     if "flow" in asked:
         call["flow"] = asked["flow"]

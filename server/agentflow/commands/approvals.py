@@ -21,14 +21,13 @@ from agentflow.config import Config
 from agentflow.errors import AgentFlowError
 from agentflow.guard.pins.diff import visible
 from agentflow.identity.principal import Principal
-from agentflow.policy.approvals import LIVE, Approval, Approvals, State, UnknownApproval
+from agentflow.policy.approvals import LIVE, Approval, State, UnknownApproval
 from agentflow.policy.approvals_rules import ADMIN, COMMENT
 from agentflow.policy.approvals_stored import StoredApprovals
 from agentflow.settings import file as config_file
 from agentflow.store.opened import Store
 
 _SHORTEST = 6  # characters of an id that may stand for it
-_MANY = 10_000
 
 
 def show_all(args: Namespace) -> int:
@@ -85,7 +84,7 @@ def _voted(args: Namespace, yes: bool) -> int:
 
 
 @contextmanager
-def _opened(config: Config) -> Iterator[Approvals]:
+def _opened(config: Config) -> Iterator[StoredApprovals]:
     """The approvals of an installation, every step recorded in its audit log.
 
     Raises:
@@ -107,15 +106,14 @@ def _operator(config: Config) -> Principal:
     return Principal(f"local/{user()}", roles=(ADMIN,), tenant=config.auth.home_tenant)
 
 
-def _named(approvals: Approvals, id: str) -> Approval:
+def _named(approvals: StoredApprovals, id: str) -> Approval:
     """The approval of this id, or the only one whose id begins so."""
     if (found := approvals.find(id)) is not None:
         return found
-    matching = [each for each in approvals.pending(state=None, limit=_MANY) if each.id.startswith(id.lower())]
-    if len(id) >= _SHORTEST and len(matching) == 1:
+    matching = approvals.beginning(id.lower()) if len(id) >= _SHORTEST else ()
+    if len(matching) == 1:
         return matching[0]
-    several = len(id) >= _SHORTEST and matching
-    what = f"Several approvals begin with {id!r}" if several else f"There is no approval {id!r}"
+    what = f"Several approvals begin with {id!r}" if matching else f"There is no approval {id!r}"
     raise UnknownApproval(what, fix="look at `agentflow approvals list --all`")
 
 

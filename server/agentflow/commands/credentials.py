@@ -22,7 +22,6 @@ from agentflow.audit.log import AuditLog
 from agentflow.commands.output import UsageError, document, table, user
 from agentflow.config import Config, ServerConfig
 from agentflow.config_credentials import UpstreamAuth
-from agentflow.errors import ConfigError
 from agentflow.guard.vault import open_vault
 from agentflow.identity.credentials import Credential, Credentials, Owner
 from agentflow.settings import file as config_file
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from agentflow.identity.connecting import Connecting
 
 _OURS = "agentflow"
+_LONGEST = 16_384  # characters of a value
 _WAITS = 600.0  # seconds that `connect` waits for the browser
 
 
@@ -180,17 +180,22 @@ def _owner(config: Config, text: str | None) -> Owner:
 def _value(variable: str | None) -> str:
     if variable is not None:
         value = os.environ.get(variable, "")
+    elif sys.stdin is None:  # closed
+        value = ""
     elif sys.stdin.isatty():
-        value = getpass.getpass("Value (not shown): ")
+        try:
+            value = getpass.getpass("Value (not shown): ")
+        except EOFError:
+            value = ""
     else:
-        value = sys.stdin.read()
+        value = sys.stdin.buffer.read(2 * _LONGEST).decode("latin-1")
     value = value.strip()
     if not value:
         raise UsageError("there is no value", fix="give it on standard input, or name a variable with --env")
     if not all(" " <= character <= "~" for character in value):
         raise UsageError("the value holds characters that no header can", fix="give the bare key or token, on one line")
-    if len(value) > 16_384:
-        raise ConfigError("the value is longer than 16384 characters")
+    if len(value) > _LONGEST:
+        raise UsageError(f"the value is longer than {_LONGEST} characters", fix="give the bare key or token")
     return value
 
 

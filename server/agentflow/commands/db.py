@@ -117,7 +117,7 @@ def _opened(config: Config, *, must_exist: bool = False) -> Iterator[stores.Data
 
 def _store_state(config: Config) -> State:
     head, path = migrate.revisions()[-1], stores.Database.file(config.data_dir)
-    if config.store.url is None and not path.is_file():
+    if config.store.url is None and not path.exists():
         return State("store", str(path), "", head, True, "made when it is first needed")
     try:
         with _opened(config) as database:

@@ -14,7 +14,7 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -25,7 +25,7 @@ from agentflow.config import Config
 from agentflow.errors import AgentFlowError
 from agentflow.guard.vault import open_vault
 from agentflow.identity.keys import PURPOSE, KeyInfo, KeyRing, Made, NewKey
-from agentflow.policy.bundle import read_bundle
+from agentflow.policy.live import LiveBundles
 from agentflow.settings import file as config_file
 from agentflow.store.opened import Store
 
@@ -192,9 +192,10 @@ def _until(text: str) -> float | None:
 
 
 def _unknown(config: Config, roles: Sequence[str]) -> list[str]:
-    """Roles that the policy of this configuration does not name, as far as its own data says."""
+    """Roles that the policy in force does not name, as far as its own data says."""
     try:
-        settings = read_bundle(config.policy).data.get("settings")
+        with closing(Store(config.data_dir, config.store)) as store:
+            settings = LiveBundles(store, policy=lambda: config.policy).in_force().data.get("settings")
     except AgentFlowError:
         return []
     known = settings.get("roles") if isinstance(settings, dict) else None

@@ -62,16 +62,16 @@ class Loopback:
         assert self._came is not None
         try:
             head = (await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
-        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError):
+            method, _, rest = head.partition(" ")
+            parts = urlsplit(rest.partition(" ")[0])
+            pairs = parse_qsl(parts.query, max_num_fields=20)
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, TimeoutError, ConnectionError, ValueError):
             writer.close()
             return
-        method, _, rest = head.partition(" ")
-        parts = urlsplit(rest.partition(" ")[0])
         own = f"\r\nhost: {urlsplit(self.url).netloc}\r\n" in head.lower()
         if method != "GET" or parts.path != _PATH or not own or self._came.done():
             await _answer(writer, 404, "<!doctype html><title>AgentFlow</title><p>Nothing here.</p>")
             return
-        pairs = parse_qsl(parts.query)
         names = [name for name, _ in pairs]
         self._came.set_result(({name: value for name, value in pairs if names.count(name) == 1}, writer))
 

@@ -18,6 +18,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 JSON = dict[str, Any]
 log = logging.getLogger(__name__)
 _PLACES: Final = ("/api", "/ui")
+HEADERS: Final = {
+    "cache-control": "no-store",
+    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
+    "cross-origin-resource-policy": "same-origin",
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}  # of every answer that has none of its own
 _SAME: Final = frozenset({b"same-origin", b"none"})
 
 
@@ -52,7 +59,7 @@ def is_aside(path: str) -> bool:
 
 def is_connect(path: str) -> bool:
     """Whether a path is one of those where people connect to servers (`connect.py`)."""
-    return path.startswith("/connect/") or path in ("/oauth/callback", "/oauth/client.json")
+    return path.startswith(("/connect/", "/oauth/callback/", "/oauth/client/"))
 
 
 def foreign(method: str, headers: list[tuple[bytes, bytes]], allowed: frozenset[str]) -> str:
@@ -95,7 +102,7 @@ async def refuse(send: Send, status: int, detail: str, fix: str = "") -> None:
     headers = [
         (b"content-type", b"application/problem+json"),
         (b"content-length", str(len(body)).encode()),
-        (b"cache-control", b"no-store"),
+        *((name.encode(), value.encode()) for name, value in HEADERS.items()),
         (b"connection", b"close"),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})

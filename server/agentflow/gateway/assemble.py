@@ -126,7 +126,7 @@ def assemble(
         quarantine = previous.quarantine if previous else Quarantine()
         second = _second(config, pii, previous, fresh)
         rates = previous.rates if previous else _rates(store or Store(config.data_dir, config.store))
-        decide = Decide(engine, facts_of)
+        decide = Decide(engine, facts_of, pii.label.found)
         cache = Cache()
         mask = lru_cache(maxsize=1024)(lambda tenant, text: pii.matcher.for_tenant(tenant).mask(text))
         validate, screen = Validate(), Screen(config.guard, quarantine, second)

@@ -146,6 +146,13 @@ def build(
     return _build(members, config, listings, held, views)
 
 
+def differ(one: Catalogue, other: Catalogue, tenant: str) -> bool:
+    """Whether callers of a tenant are shown something else by two catalogues."""
+    shown, instead = one.of(tenant), other.of(tenant)
+    kinds = ("tools", "prompts", "resources", "templates")
+    return any(getattr(shown, kind) != getattr(instead, kind) for kind in kinds)
+
+
 class Views:
     """The catalogues of the tenants, each made when it is first asked for; those whom no server names share one."""
 

@@ -1,9 +1,12 @@
-"""The pages on which people connect to servers: `/connect/<server>`, `/oauth/callback`, and who the gateway is there.
+"""The pages on which people connect to servers: `/connect/<server>`, and where they come back to.
 
-    GET  /connect/<server>    who is known is sent to the authorization server; who is not may say who it is
-    POST /connect/<server>    the same, from the page's own form
-    GET  /oauth/callback      where the authorization server sends the browser back to
-    GET  /oauth/client.json   the gateway's client id metadata document
+    GET  /connect/<server>         who is known is sent to the authorization server; who is not may say who it is
+    POST /connect/<server>         the same, from the page's own form
+    GET  /oauth/callback/<server>  where the authorization server sends the browser back to
+    GET  /oauth/client/<server>    the gateway's client id metadata document
+
+Each server has a redirect address of its own, so that no authorization server's answer can be taken for another's
+(RFC 9700, section 4.4.2). A server that policy or its tenants hide from somebody reads as one that does not exist.
 
 It refuses to act for anybody who is not known here and now: a link made for one person and opened by another connects
 the one who opens it. A person whom another site sent here is asked first. No script, no style from elsewhere, nothing
@@ -34,7 +37,7 @@ from agentflow.gateway.service import Service
 from agentflow.gateway.upstreams.port import ClientIdentity
 from agentflow.identity.connecting import Connecting, Returned
 from agentflow.identity.credentials import Owner
-from agentflow.identity.oauth import OAuthFailed, client_document
+from agentflow.identity.oauth import SCOPES, OAuthFailed, client_document
 from agentflow.identity.principal import Principal
 
 Who = Callable[[Request], Awaitable[Principal | None]]
@@ -68,8 +71,8 @@ def build(service: Service, session: Who | None = None) -> Starlette:
     return Starlette(
         routes=[
             Route("/connect/{server:path}", pages.connect, methods=["GET", "POST"]),
-            Route("/oauth/callback", pages.callback, methods=["GET"]),
-            Route("/oauth/client.json", pages.document, methods=["GET"]),
+            Route("/oauth/callback/{server:path}", pages.callback, methods=["GET"]),
+            Route("/oauth/client/{server:path}", pages.document, methods=["GET"]),
         ]
     )
 
@@ -85,11 +88,11 @@ class _Pages:
             principal = await self._principal(request)
             if principal is None:
                 return self._ask_who(request, name)
-            config = self._config(name, principal)
+            config = await self._service.connectable.shown(principal, name)
             if config is None:
                 return _failed(request, 404, "not_found", f"There is no server {name!r} to connect to")
             if request.method == "GET" and not _by_itself(request):
-                return self._ask_whether(name, principal)
+                return self._ask_whether(request, name, principal)
             return await self._begin(request, name, config, principal)
         except Unauthenticated as error:
             return self._ask_who(request, name, error.message)
@@ -99,33 +102,35 @@ class _Pages:
             return _failed(request, 503, error.kind, error.message, error.fix)
 
     async def _begin(self, request: Request, name: str, config: ServerConfig, principal: Principal) -> Response:
-        browser = request.cookies.get(COOKIE, "")
-        if len(browser) != 43:
-            browser = secrets.token_urlsafe(32)
-        base = self._base(request)
+        base, browser, place = self._base(request), secrets.token_urlsafe(32), quote(name, safe="")
+        secure = base.startswith("https://")
         target = await self._flow.begin(
             Owner(principal.tenant, principal.id),
             name,
             config,
-            f"{base}/oauth/callback",
+            f"{base}/oauth/callback/{place}",
             browser=browser,
-            document=f"{base}/oauth/client.json" if base.startswith("https://") else None,
+            document=f"{base}/oauth/client/{place}" if secure else None,
             scope=request.query_params.get("scope", ""),
         )
         answer = RedirectResponse(target, 303, headers=_HEADERS)
-        secure = base.startswith("https://")
         answer.set_cookie(
-            COOKIE, browser, max_age=_LASTS, path=_cookie_path(base), secure=secure, httponly=True, samesite="lax"
-        )
+            _cookie(base, name), browser, max_age=_LASTS, path=_cookie_path(base),
+            secure=secure, httponly=True, samesite="lax",
+        )  # fmt: skip
         return answer
 
     async def callback(self, request: Request) -> Response:
         query = request.query_params
         if any(len(query.getlist(name)) > 1 for name in ("state", "code", "iss", "error")):
             return _failed(request, 400, "invalid_request", "A parameter was given more than once")
-        returned = Returned(query.get("state", ""), query.get("code", ""), query.get("iss"), query.get("error", ""))
+        place = request.path_params["server"]
+        returned = Returned(
+            query.get("state", ""), query.get("code", ""), query.get("iss"), query.get("error", ""), place
+        )
+        browser = request.cookies.get(_cookie(self._base(request), place), "")
         try:
-            owner, name = await self._flow.finish(returned, request.cookies.get(COOKIE, ""), self._entry)
+            owner, name = await self._flow.finish(returned, browser, self._service.config.mcp_servers.get)
         except OAuthFailed as error:
             return _failed(request, 400, error.error, error.message, error.fix)
         except AgentFlowError as error:
@@ -135,8 +140,8 @@ class _Pages:
         return _page("Connected", f"{text}<p>You can close this window and go on where you were.</p>")
 
     async def document(self, request: Request) -> Response:
-        base = self._base(request)
-        body = client_document(f"{base}/oauth/client.json", f"{base}/oauth/callback")
+        base, place = self._base(request), quote(request.path_params["server"], safe="")
+        body = client_document(f"{base}/oauth/client/{place}", f"{base}/oauth/callback/{place}")
         return JSONResponse(body, headers={"cache-control": "max-age=300"})
 
     async def _tell(self, owner: Owner) -> None:
@@ -163,15 +168,6 @@ class _Pages:
         public = self._service.config.serve.public_url
         return public.rstrip("/") if public else f"{request.url.scheme}://{request.headers['host']}"
 
-    def _entry(self, name: str) -> ServerConfig | None:
-        return self._service.config.mcp_servers.get(name)
-
-    def _config(self, name: str, principal: Principal) -> ServerConfig | None:
-        config = self._entry(name)
-        if config is None or config.disabled or (config.tenants and principal.tenant not in config.tenants):
-            return None
-        return config
-
     def _ask_who(self, request: Request, name: str, wrong: str = "") -> Response:
         complaint = f'<p role="alert">{html.escape(wrong)}.</p>' if wrong else ""
         if not _for_people(request):
@@ -179,24 +175,26 @@ class _Pages:
                 request, 401, "unauthenticated", wrong or "Say who you are", "Send Authorization: Bearer <key>"
             )
         form = (
-            f"{complaint}<p>Who connects to <strong>{html.escape(name)}</strong>?</p>{_form(name)}"
+            f"{complaint}<p>Who connects to <strong>{html.escape(name)}</strong>?</p>{_form(request, name)}"
             '<label for="key">Your key or token at this gateway</label>'
             '<input id="key" name="key" type="password" autocomplete="off" required>'
             "<br><button>Go on</button></form>"
         )
         return _page("Connect", form, 401, {"www-authenticate": "Bearer"})
 
-    def _ask_whether(self, name: str, principal: Principal) -> Response:
+    def _ask_whether(self, request: Request, name: str, principal: Principal) -> Response:
         text = (
             f"<p>Connect <strong>{html.escape(principal.id)}</strong> to <strong>{html.escape(name)}</strong>? "
             "Its tools will then act with the account that you sign in with there.</p>"
         )
-        return _page("Connect", f"{text}{_form(name)}<button>Go on</button></form>")
+        return _page("Connect", f"{text}{_form(request, name)}<button>Go on</button></form>")
 
 
-def _form(name: str) -> str:
-    # Relative: the gateway may be reached below a path. "./" for what follows a name with a slash in it.
-    return f'<form method="post" action="{html.escape(quote(name.rpartition("/")[2], safe=""))}">'
+def _form(request: Request, name: str) -> str:
+    # Relative: the gateway may be reached below a path; and then what follows the last slash of a name.
+    scope = request.query_params.get("scope", "")
+    asked = f"?scope={quote(scope, safe='')}" if SCOPES.fullmatch(scope) else ""
+    return f'<form method="post" action="{html.escape(quote(name.rpartition("/")[2], safe="") + asked)}">'
 
 
 def _by_itself(request: Request) -> bool:
@@ -211,7 +209,15 @@ def _for_people(request: Request) -> bool:
 
 
 def _cookie_path(base: str) -> str:
+    if base.startswith("https://"):
+        return "/"  # as the name's prefix demands
     return "/" + "/".join(part for part in [*base.split("/")[3:], "oauth", "callback"] if part)
+
+
+def _cookie(base: str, server: str) -> str:
+    """The cookie's name: one for each server; behind https no other site below the same domain can set it."""
+    name = f"{COOKIE}_{hashlib.sha256(server.encode()).hexdigest()[:16]}"
+    return f"__Host-{name}" if base.startswith("https://") else name
 
 
 def _failed(request: Request, status: int, kind: str, message: str, fix: str = "") -> Response:

@@ -25,6 +25,7 @@ from agentflow.gateway.flow_caller import FlowCaller
 from agentflow.gateway.introductions import Introductions
 from agentflow.gateway.listings import Listings
 from agentflow.gateway.search import SearchTools
+from agentflow.gateway.unchanged import refuse_changed
 from agentflow.guard import tokens
 from agentflow.guard.pins.diff import visible as visible_text
 from agentflow.guard.pins.offers import POISONED
@@ -191,7 +192,8 @@ class Gateway:
     async def _call_tool(self, params: JSON, client: ClientEnd) -> JSON:
         name, params = _text(params, "name"), _arguments(params)
         shown = self._catalogue(client)
-        if self.search.active(shown) and self.search.own(name) and await self._may_search(client.principal):
+        finder = self.search.item
+        if self.search.active(shown) and self.search.own(name) and await self.shows(client.principal, "tool", finder):
             if name == self.search.SEARCH:
                 return await self._search(params, client)
             params = self.search.unwrap(params)
@@ -236,9 +238,15 @@ class Gateway:
         origin = held.origin
         facts: JSON = {"name": uri, "target": uri, "upstream": held.upstream, "origin": origin}
         called = (held.upstream, origin.target, origin.definition or {})
-        if not await self._seen(client.principal, KINDS[origin.surface], called):
-            call = self.call_for("resources/read", params, client, **facts)
-            return await self.pipeline.refuse(call, unknown_name("resource", uri))
+        refusal: AgentFlowError | None = None
+        try:
+            if not await self._seen(client.principal, KINDS[origin.surface], called):
+                await self._answering(client.principal, "resource")
+                refusal = unknown_name("resource", uri)
+        except PolicyDenied as error:
+            refusal = error
+        if refusal is not None:
+            return await self.pipeline.refuse(self.call_for("resources/read", params, client, **facts), refusal)
 
         async def kept(_: Call) -> JSON:
             return held.body
@@ -283,7 +291,9 @@ class Gateway:
             entry = self.catalogue.find(what, name)
         try:
             seen = entry is not None and await self._knows(client.principal, what, entry)
-        except PolicyDenied as error:  # the policy cannot answer: that is no reason to call a name unknown
+            if not seen:
+                await self._answering(client.principal, what)
+        except PolicyDenied as error:  # the policy cannot answer: no name, whether there is one or not, is unknown
             return await self.pipeline.refuse(self.call_for(surface, params, client, name=name, **facts), error)
         if entry is None or not seen:
             # A hidden name takes the very way of an unknown one; only the record knows what was behind it.
@@ -305,6 +315,7 @@ class Gateway:
         return result
 
     async def _dispatch(self, call: Call, entry: Entry, client: ClientEnd, pipeline: Pipeline) -> JSON:
+        refuse_changed(call, entry, self._catalogue(client))
         exchange = CallExchange(call, client, pipeline)
         upstream, surface = entry.upstream, call.surface
         if surface == "completion/complete" and "completions" not in upstream.listing.capabilities:
@@ -409,9 +420,10 @@ class Gateway:
             principal, kind, item_of(entry)
         )
 
-    async def _may_search(self, principal: Principal) -> bool:
+    async def shows(self, principal: Principal, kind: str, item: Item) -> bool:
+        """As `visible`, for what need not be offered to this principal."""
         try:
-            return await self._seen(principal, "tool", self.search.item)
+            return await self._seen(principal, kind, item)
         except PolicyDenied:
             return False
 
@@ -422,6 +434,11 @@ class Gateway:
             return True
         seen = self._decide.visible(principal, kind, item)
         return seen if isinstance(seen, bool) else await seen
+
+    async def _answering(self, principal: Principal, kind: str) -> None:
+        """Ask, before a name is called unknown, whether the policy answers at all. Raises PolicyDenied if not."""
+        if self._hiding:
+            await self._decide.answering(principal, kind)
 
     def schema_of(self, name: str, principal: Principal) -> JSON | None:
         """A tool's inputSchema, or None where the principal may not see the tool, or was never asked about it."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.config import Config, ServerConfig
-from agentflow.errors import AgentFlowError, Conflict, NotFound
+from agentflow.errors import AgentFlowError, Conflict, InvalidArguments, NotFound
 from agentflow.identity.sealed import Sealer
 from agentflow.store.opened import Store
 
@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 _POLL: Final = 2.0  # seconds between two looks at what others have done
 _MOST: Final = 200  # servers that may be added
+_LARGEST: Final = 64 * 1024  # bytes of an entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +88,15 @@ class Dynamic:
 
         Raises:
             Conflict: one of that name is kept, or too many are.
+            InvalidArguments: it is too large.
         """
         sealed = self._sealer.closed(_told(entry), name)
+        if len(sealed) > _LARGEST:
+            raise InvalidArguments(
+                f"The entry is larger than {_LARGEST // 1024} KiB", fix="Leave out what it does not need"
+            )
         with self._store.database().begin() as db:
+            self._alone(db)
             rows = self._rows(db)
             if name in rows:
                 raise Conflict(f"There is a server {name!r} already", fix="Remove it first, or choose another name")
@@ -108,6 +115,7 @@ class Dynamic:
         from agentflow.store.tables import SERVERS
 
         with self._store.database().begin() as db:
+            self._alone(db)
             if self._rows(db).get(name, (None, True))[0] is None:
                 raise NotFound("No server of that name was added", fix="What the file configures is removed there")
             db.execute(SERVERS.delete().where(SERVERS.c.name == name))
@@ -119,6 +127,7 @@ class Dynamic:
         from agentflow.store.tables import SERVERS
 
         with self._store.database().begin() as db:
+            self._alone(db)
             sealed = self._rows(db).get(name, (None, True))[0]
             if sealed is None and enabled:
                 db.execute(SERVERS.delete().where(SERVERS.c.name == name))
@@ -128,6 +137,13 @@ class Dynamic:
         entry = self._known[name].entry if name in self._known else None
         rest = {other: added for other, added in self._known.items() if other != name}
         self._known = rest if entry is None and enabled else {**rest, name: Added(entry, enabled)}
+
+    def _alone(self, db: sa.Connection) -> None:
+        """Hold everybody else's change back until this one is made: in SQLite the transaction does."""
+        import sqlalchemy as sa
+
+        if self._store.shared:
+            db.execute(sa.text("LOCK TABLE server IN SHARE ROW EXCLUSIVE MODE"))
 
     def _write(self, db: sa.Connection, name: str, sealed: bytes | None, enabled: bool, by: str) -> None:
         from agentflow.store.tables import SERVERS

@@ -8,6 +8,7 @@ the SDK does not know.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import weakref
@@ -23,7 +24,6 @@ from mcp.server.connection import Connection
 from mcp.server.context import ServerRequestContext
 from mcp.server.lowlevel import NotificationOptions, Server
 from mcp.server.subscriptions import (
-    InMemorySubscriptionBus,
     ListenHandler,
     PromptsListChanged,
     ResourcesListChanged,
@@ -39,6 +39,7 @@ from agentflow.errors import AgentFlowError, InvalidArguments, Unsupported, Upst
 from agentflow.gateway.client import ClientEnd
 from agentflow.gateway.consent import as_elicitation
 from agentflow.gateway.core import Gateway
+from agentflow.gateway.listeners import Listeners
 from agentflow.gateway.upstreams.port import LOG_LEVELS, ClientIdentity, Upstream
 from agentflow.guard import tokens
 from agentflow.identity.principal import Principal
@@ -128,8 +129,8 @@ class Front:
     ) -> None:
         self._gateway = gateway
         self._stdio_principal = stdio_principal
-        self._bus = InMemorySubscriptionBus()
-        self._listen = ListenHandler(self._bus)
+        self._listeners = Listeners()
+        self._listen = ListenHandler(self._listeners)
         self._connections: weakref.WeakKeyDictionary[Connection, ClientEnd] = weakref.WeakKeyDictionary()
         self._subscriptions: dict[tuple[str, str], Subscription] = {}  # (session or listener, URI) →
         self._instructions = instructions
@@ -264,7 +265,8 @@ class Front:
                 await self._gateway.request("resources/subscribe", {"uri": uri}, client)
                 held.append(uri)
                 self._subscriptions[client.listener or "", uri] = Subscription(uri, _at_rest(client), None)
-            return await self._listen(ctx, params)
+            with self._listeners.of(client):
+                return await self._listen(ctx, params)
         except AgentFlowError as error:
             raise _mcp_error(error) from None
         finally:
@@ -291,15 +293,18 @@ class Front:
         """Who may have subscribed to `uri`: by that very name, or by one with tokens in it."""
         return [s for s in self._subscriptions.values() if s.uri == uri or tokens.find(s.uri)]
 
-    async def publish_updated(self, uri: str) -> None:
-        """Tell every listen stream that asked for `uri`."""
-        await self._bus.publish(ResourceUpdated(uri))
+    async def publish_updated(self, uri: str, listener: str | None) -> None:
+        """Tell the listen stream of that name that `uri` has changed."""
+        await self._listeners.tell(ResourceUpdated(uri), lambda client: client.listener == listener)
 
-    async def catalogue_changed(self) -> None:
-        """Tell every client that the lists changed."""
+    async def catalogue_changed(self, concerns: Callable[[str], bool] = lambda _: True) -> None:
+        """Tell every client that the lists changed, of those tenants whom it concerns."""
+        concerned = functools.cache(concerns)
         for event in (ToolsListChanged(), PromptsListChanged(), ResourcesListChanged()):
-            await self._bus.publish(event)
-        for connection in list(self._connections):
+            await self._listeners.tell(event, lambda client: concerned(client.principal.tenant))
+        for connection, client in list(self._connections.items()):
+            if not concerned(client.principal.tenant):
+                continue
             for what in ("tools", "prompts", "resources"):
                 await connection.notify(f"notifications/{what}/list_changed", None)
 

@@ -66,6 +66,8 @@ class HttpFront:
         self._connect = connect
         own = () if serve.public_url is None else ("/".join(serve.public_url.split("/")[:3]),)
         self._named = frozenset(origin.lower() for origin in (*serve.allowed_origins, *own))
+        scheme, _, place = own[0].lower().partition("://") if own else ("", "", "")
+        self._encrypted = place.encode() if scheme == "https" else None
         self._limits = limits
         self._path = serve.path.rstrip("/") or "/"
         self._hosts, self._origins = _allowed(serve)
@@ -156,6 +158,8 @@ class HttpFront:
         self, admin: ASGIApp, scope: Scope, receive: Receive, send: Send, refusal: tuple[int, JSON] | None
     ) -> None:
         method = scope["method"]
+        if self._encrypted is not None and (b"host", self._encrypted) in scope["headers"]:
+            scope["scheme"] = "https"  # as `serve.public_url` says of that host: cookies are bound to it
         if refusal is None and (why := aside.foreign(method, scope["headers"], self._named)):
             return await aside.refuse(send, 403, why, "Add the origin to serve.allowed_origins if it is meant to")
         if refusal is None and method in ("GET", "HEAD"):

@@ -26,6 +26,7 @@ from agentflow.gateway import catalogue as catalogues
 from agentflow.gateway.assemble import OURS, Parts, assemble
 from agentflow.gateway.catalogue import Member
 from agentflow.gateway.choices import Choices
+from agentflow.gateway.connectable import Connectable
 from agentflow.gateway.core import FLOW, Gateway
 from agentflow.gateway.dynamic import Dynamic
 from agentflow.gateway.front import Front
@@ -42,6 +43,7 @@ from agentflow.identity.downstream import connect_url, source
 from agentflow.identity.keys import PURPOSE, KeyRing
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import JSON, Call, UpstreamFacts
+from agentflow.policy.approvals_watch import expire_forever
 from agentflow.policy.bundle import Bundle
 from agentflow.policy.checks import World, warnings_of, world_of
 from agentflow.policy.live import Choice, LiveBundles
@@ -97,7 +99,8 @@ class Service:
         self._parts.log.heard = self.recent.take
         self.gateway = Gateway(self._parts, config.catalogue)
         self.gateway.introductions.refresh = self._refresh
-        self._instructions = Instructions(self.gateway)
+        self.connectable = Connectable(self.gateway)
+        self._instructions = Instructions(self.gateway, self.connectable.hints)
         self.front = Front(self.gateway, lambda: self.authenticator.local("stdio"), self._instructions.of)
         self._notifications = Notifications(self.gateway, self.front)
         try:
@@ -188,6 +191,7 @@ class Service:
         self._spawn(self._refresh_forever())
         self._spawn(self._settle())
         self._spawn(self.keys.follow())
+        self._spawn(expire_forever(lambda: self._parts.approvals))
         self._spawn(self.dynamic.follow(self.apply))
         self._spawn(self.choices.follow(self.apply, self._not_followed))
 
@@ -284,17 +288,25 @@ class Service:
             else:
                 await self._show(members, offered)
 
-    async def _show(self, members: Sequence[Member], offered: Offered) -> None:
+    async def _show(self, members: Sequence[Member], offered: Offered, *, everybody: bool = False) -> None:
         before, self._offered = self.gateway.catalogue, offered
         self._parts.screen.excuse(offered.excused)
         self.gateway.introductions.among(members)
+        self.connectable.among(members)
         self.gateway.catalogue = catalogues.build(members, self.config.catalogue, offered.listings, offered.held)
         await self._instructions.refresh(members, offered.listings)
         for problem in self.gateway.catalogue.problems:
             if problem not in before.problems:
                 log.warning("%s", problem)
         self._spawn(self._doubt(self._parts.engine.bundle, world_of(self.config, _tools(members))))
-        await self.front.catalogue_changed()
+        await self.front.catalogue_changed(lambda tenant: everybody or self._concerns(tenant, members, before))
+
+    def _concerns(self, tenant: str, members: Sequence[Member], before: catalogues.Catalogue) -> bool:
+        """Whether callers of a tenant may be shown something else now than by the catalogue before."""
+        if not any(member.config.tenants for member in members):
+            return True
+        personal = any(offers_by_name(each.upstream) and each.upstream.facts.open_to(tenant) for each in members)
+        return personal or catalogues.differ(before, self.gateway.catalogue, tenant)
 
     async def _doubt(self, bundle: Bundle, world: World) -> None:
         """Say what of the policy seems to be about nothing, once."""
@@ -391,7 +403,7 @@ class Service:
             parts.begin()
             self._former.append((old, retired))
             self._spawn(self._retire(old, retired))
-            await self._show(members, offered)
+            await self._show(members, offered, everybody=True)
         if retired and fresh:
             self._spawn(self._renew(fresh))
 

@@ -9,12 +9,13 @@ that nobody can be named for is dropped.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from agentflow.errors import AgentFlowError
-from agentflow.gateway.catalogue import Catalogue, Entry, Member
+from agentflow.gateway.catalogue import Entry, Member
 from agentflow.gateway.client import ClientEnd
+from agentflow.gateway.connectable import catalogue_of, entries_of
 from agentflow.gateway.core import Gateway
 from agentflow.gateway.front import Front
 from agentflow.gateway.upstreams.port import ClientIdentity, Listing, Upstream
@@ -33,10 +34,14 @@ _HEAD = (
 
 
 class Instructions:
-    """The upstreams' instructions, screened when the catalogue changes, shown to those who see something of theirs."""
+    """The upstreams' instructions, screened when the catalogue changes, shown to those who see something of theirs.
 
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
+    Args:
+        hints: what the gateway itself has to tell a principal.
+    """
+
+    def __init__(self, gateway: Gateway, hints: Callable[[Principal], Awaitable[list[str]]]) -> None:
+        self._gateway, self._hints = gateway, hints
         self._texts: list[tuple[str, str, list[tuple[str, Entry]]]] = []  # name, text, what the server offers
 
     async def refresh(self, members: Sequence[Member], listings: Mapping[str, Listing]) -> None:
@@ -45,7 +50,7 @@ class Instructions:
         for member in members:
             text = await self._screened(member, listings[member.name].instructions)
             if text:
-                texts.append((member.name, text, self._offered(member.upstream)))
+                texts.append((member.name, text, entries_of(member.upstream, self._gateway.catalogue)))
         self._texts = texts
 
     async def _screened(self, member: Member, text: str) -> str:
@@ -67,16 +72,6 @@ class Instructions:
             return ""
         return str(body.get("instructions") or "")
 
-    def _offered(self, upstream: Upstream) -> list[tuple[str, Entry]]:
-        catalogue = _of(upstream, self._gateway.catalogue)
-        kinds = (
-            ("tool", catalogue.tools),
-            ("prompt", catalogue.prompts),
-            ("resource", catalogue.resources),
-            ("resource", catalogue.templates),
-        )
-        return [(kind, e) for kind, entries in kinds for e in entries.values() if e.upstream is upstream]
-
     async def of(self, principal: Principal) -> str:
         """The text for `initialize` and `server/discover`."""
         parts = [_HEAD]
@@ -85,13 +80,7 @@ class Instructions:
                 if await self._gateway.visible(principal, kind, entry):
                     parts.append(f"## {name}\n{text}")
                     break
-        return "\n\n".join(parts)
-
-
-def _of(upstream: Upstream, catalogue: Catalogue) -> Catalogue:
-    """The catalogue in which what a server offers is found: that of a tenant, where it is some tenants' only."""
-    tenants = upstream.facts.tenants
-    return catalogue.of(tenants[0]) if tenants else catalogue
+        return "\n\n".join([*parts, *await self._hints(principal)])
 
 
 class Notifications:
@@ -116,7 +105,7 @@ class Notifications:
 
     async def _updated(self, upstream: Upstream, params: JSON) -> None:
         uri = params.get("uri")
-        owner = _of(upstream, self._gateway.catalogue).resource(uri) if isinstance(uri, str) else None
+        owner = catalogue_of(upstream, self._gateway.catalogue).resource(uri) if isinstance(uri, str) else None
         if owner is None or owner.upstream is not upstream:
             log.warning("%s announced a change of a resource that is not its own", upstream.facts.name)
             return
@@ -129,12 +118,12 @@ class Notifications:
             if body is None or subscription.uri not in (uri, body.get("uri")):
                 continue
             if subscription.connection is None:
-                streams.add(subscription.uri)
+                streams.add((subscription.uri, subscription.client.listener))
             else:
                 update = {**body, "uri": subscription.uri}
                 await subscription.connection.notify("notifications/resources/updated", update)
-        for subscribed in streams:
-            await self._front.publish_updated(subscribed)
+        for subscribed, listener in streams:
+            await self._front.publish_updated(subscribed, listener)
 
     async def _relayed(self, upstream: Upstream, method: str, params: JSON, client: ClientEnd) -> JSON | None:
         call = self._gateway.call_for(method, {}, client, upstream=upstream.facts)

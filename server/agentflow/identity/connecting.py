@@ -26,12 +26,17 @@ from agentflow.identity.oauth_http import Outbound
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """What the browser brings back from the authorization server (RFC 6749, section 4.1.2; RFC 9207)."""
+    """What the browser brings back from the authorization server (RFC 6749, section 4.1.2; RFC 9207).
+
+    Attributes:
+        server: whose redirect address it came back to; None where that is one flow's alone.
+    """
 
     state: str
     code: str = ""
     issuer: str | None = None
     error: str = ""
+    server: str | None = None
 
 
 class Connecting:
@@ -139,6 +144,8 @@ class Connecting:
     ) -> Credential:
         if begun.browser and not hmac.compare_digest(browser_digest(browser), begun.browser):
             raise OAuthFailed("this was not begun in this browser", "other_browser", fix="begin again, here")
+        if returned.server is not None and returned.server != begun.server:  # a mix-up (RFC 9700, section 4.4.2)
+            raise OAuthFailed("the answer came back to another server's address", "issuer_mismatch")
         oauth.check_issuer(begun.issuer, returned.issuer)
         if returned.error or not returned.code:
             said = returned.error if re.fullmatch(r"[a-z_]{1,60}", returned.error) else "no_code"

@@ -9,6 +9,7 @@ and nowhere else.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -33,6 +34,7 @@ _SHARE: Final = 0.1
 _KNOWN: Final = 4096  # principals remembered per server
 _POLL: Final = 0.1  # seconds between two looks at whether another gateway has renewed it
 _DISCOVERED: Final = 600.0  # seconds that an authorization server's metadata counts
+_PAUSE: Final = 30.0  # seconds that a credential is not renewed again for a server that refuses it all the same
 _ATTEMPTS: Final = 4  # to keep what an authorization server has given
 
 
@@ -68,6 +70,7 @@ class _Known:
     credential: Credential | None
     looked: float
     changes: int
+    refused: float = -math.inf  # when the server last refused it although it had just been renewed
     headers: Headers = field(default_factory=dict, repr=False)
 
 
@@ -100,11 +103,14 @@ class Source(ABC):
         """Whether each principal asks what the server offers, where that answers the gateway with this status."""
         return self.personal and self.auth.listing == "principal" and status in (401, 403)
 
+    def refused(self, principal: str) -> None:
+        """The server has refused a credential, and the one that took its place."""
+
     def line(self, principal: str) -> str:
         """The `Credential.line` of what `headers` gave last: a session or process is of one line."""
         return ""
 
-    async def revoked(self, principal: str, line: str) -> bool:
+    async def revoked(self, principal: str, line: object) -> bool:
         """Whether a principal that had a credential of this line has none of it any more."""
         return False
 
@@ -169,6 +175,7 @@ class _Presented:
     def rejected(self, status: int, challenge: str) -> CredentialRequired | UpstreamUnavailable | None:
         name, owner = self._source.name, self._principal
         if status == 401:
+            self._source.refused(owner)
             return self._source.missing(f"{name} does not accept the credential of this caller", owner)
         if oauth.parameter(challenge, "error") != "insufficient_scope":
             return None
@@ -213,17 +220,22 @@ class Stored(Source):
 
     async def again(self, principal: str, refused: Headers) -> Headers:
         known = await self._once(f"look {principal}", lambda: self._look(principal))
-        if known.credential is None or (not known.credential.renewable and known.headers == refused):
-            raise self.missing(f"{self.name} does not accept the credential of this caller", principal)
-        if known.headers != refused:
+        if known.credential is not None and known.headers != refused:
             return known.headers
+        vain = time.monotonic() - known.refused < _PAUSE
+        if known.credential is None or not known.credential.renewable or vain:
+            raise self.missing(f"{self.name} does not accept the credential of this caller", principal)
         return await self._renew(principal, known.credential, late=True)
+
+    def refused(self, principal: str) -> None:
+        if known := self._known.get(principal):
+            known.refused = time.monotonic()
 
     def line(self, principal: str) -> str:
         known = self._known.get(principal)
         return known.credential.line if known and known.credential else ""
 
-    async def revoked(self, principal: str, line: str) -> bool:
+    async def revoked(self, principal: str, line: object) -> bool:
         try:
             known = await self._once(f"look {principal}", lambda: self._look(principal))
         except AgentFlowError:
@@ -257,9 +269,9 @@ class Stored(Source):
     def _keep(self, principal: str, credential: Credential | None, changes: int) -> _Known:
         former = self._known.pop(principal, None)
         if former and credential and former.credential and former.credential.version == credential.version:
-            kept = _Known(credential, time.monotonic(), changes, former.headers)
+            kept = _Known(credential, time.monotonic(), changes, former.refused, former.headers)
         else:
-            kept = _Known(credential, time.monotonic(), changes, self._carried(credential))
+            kept = _Known(credential, time.monotonic(), changes, headers=self._carried(credential))
         self._known[principal] = kept
         if len(self._known) > _KNOWN:
             self._known.popitem(last=False)

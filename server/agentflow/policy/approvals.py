@@ -68,7 +68,7 @@ class Binding:
         tenant, principal: who calls; the principal as its id within the tenant.
         surface: the MCP method.
         server, tool: the upstream and its own name of the tool, prompt or resource.
-        arguments: keyed hash of the canonical parameters (hex).
+        arguments: keyed hash of the canonical parameters and of the tool's or prompt's definition (hex).
         revision: of the policy that asked.
     """
 
@@ -145,6 +145,11 @@ class Approval:
         return f"{self.binding.tenant}/{self.binding.principal}"
 
     @property
+    def place(self) -> tuple[float, str]:
+        """Where it stands in a list, newest first."""
+        return self.created, self.id
+
+    @property
     def by(self) -> tuple[str, ...]:
         """Who approved so far, or, of a denied one, who denied."""
         return tuple(vote.voter for vote in self.votes if vote.approve is (self.state is not State.DENIED))
@@ -196,15 +201,21 @@ class Approvals(Protocol):
         tenant: str | None = None,
         state: State | None = State.OPEN,
         limit: int = 100,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
+        asked: Principal | None = None,
     ) -> Sequence[Approval]:
         """Approvals, newest first.
 
         Args:
             tenant: only of this tenant's principals.
             state: only those that stand so now; None for all.
-            before: only those created earlier (epoch seconds), to page on.
+            before: only what comes after this one, to page on: `Approval.place` of the last that was seen.
+            asked: only those that this principal may be asked about: of its own tenant, or naming it.
         """
+        ...
+
+    def expire(self) -> None:
+        """Note what has expired. Costs next to nothing where nothing was ever asked."""
         ...
 
     def vote(self, id: str, voter: Principal, approve: bool, comment: str = "", *, in_band: bool = False) -> Approval:
@@ -249,12 +260,14 @@ def binding_of(call: Call, revision: str, key: bytes) -> Binding:
 
     Args:
         key: under which its parameters, as canonical JSON without `_meta`, are hashed (BLAKE2b). What a later round of
-            the call adds to them is left out: that it belongs to this call its requestState has shown.
+            the call adds to them is left out: that it belongs to this call its requestState has shown. The definition
+            of a tool or prompt, by which people knew what they approved, goes into the hash as well.
     """
     resumed = call.round is not None and call.round.resumed is not None
     left_out = {"_meta", "requestState", "inputResponses"} if resumed else {"_meta"}
     parts = {name: value for name, value in call.params.items() if name not in left_out}
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
+    known = None if call.surface == "resources/read" else call.definition
+    canonical = json.dumps([parts, known], sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()
     return Binding(
         tenant=call.principal.tenant,
         principal=call.principal.id,

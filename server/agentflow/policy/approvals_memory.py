@@ -31,6 +31,7 @@ from agentflow.policy.approvals import (
     binding_of,
     name_of,
 )
+from agentflow.policy.approvals_shown import plain
 
 _DEFAULT: Final = ApprovalsConfig()
 
@@ -88,18 +89,25 @@ class MemoryApprovals:
         tenant: str | None = None,
         state: State | None = State.OPEN,
         limit: int = 100,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
+        asked: Principal | None = None,
     ) -> Sequence[Approval]:
         with self._lock:
             self._sweep()
-            found = [
-                each
-                for each in reversed(self._known.values())
-                if tenant in (None, each.binding.tenant)
-                and state in (None, each.state)
-                and (before is None or each.created < before)
-            ]
+            known = sorted(self._known.values(), key=lambda each: each.place, reverse=True)
+        found = [
+            each
+            for each in known
+            if tenant in (None, each.binding.tenant)
+            and state in (None, each.state)
+            and (before is None or each.place < before)
+            and (asked is None or asked.tenant == each.binding.tenant)
+        ]
         return found[:limit]
+
+    def expire(self) -> None:
+        with self._lock:
+            self._sweep()
 
     def vote(self, id: str, voter: Principal, approve: bool, comment: str = "", *, in_band: bool = False) -> Approval:
         with self._lock:
@@ -109,8 +117,8 @@ class MemoryApprovals:
             state = rules.standing(approval, voter, approve, self._home, in_band=in_band)
             if state is None:
                 return approval
-            vote = Vote(voter.tenant, voter.id, approve, now, comment[: rules.COMMENT])
-            others = tuple(each for each in approval.votes if each.voter != vote.voter)
+            vote = Vote(voter.tenant, voter.id, approve, now, plain(comment)[: rules.COMMENT])
+            others = tuple(each for each in approval.votes if (each.tenant, each.principal) != (voter.tenant, voter.id))
             said = "approved" if approve else "denied"
             return self._put(replace(approval, votes=(*others, vote)), state, said, name_of(voter))
 

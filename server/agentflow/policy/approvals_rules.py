@@ -71,10 +71,23 @@ def fitting(found: Iterable[Approval], wanted: Wanted, requester: Principal | tu
     own = requester if isinstance(requester, tuple) else (requester.tenant, requester.id)
     best: dict[State, Approval] = {}
     for each in found:
-        same = (each.wanted.who, each.wanted.needed, each.wanted.prompt) == (wanted.who, wanted.needed, wanted.prompt)
-        if same and not (each.state is State.DENIED and _denied_by(each, own)):
+        if (
+            answers(each, wanted)
+            and each.wanted.prompt == wanted.prompt
+            and not (each.state is State.DENIED and _denied_by(each, own))
+        ):
             best.setdefault(each.state, each)
     return best.get(State.APPROVED) or best.get(State.OPEN) or best.get(State.DENIED)
+
+
+def answers(approval: Approval, wanted: Wanted) -> bool:
+    """Whether the people who are asked now are those who were asked then."""
+    return (approval.wanted.who, approval.wanted.needed) == (wanted.who, wanted.needed)
+
+
+def names(voter: Principal) -> str:
+    """How `who` names this very principal."""
+    return f"principal:{voter.tenant}/{voter.id}"
 
 
 def _denied_by(approval: Approval, who: tuple[str, str]) -> bool:

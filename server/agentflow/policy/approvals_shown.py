@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
-from typing import Final
-
-import orjson
+from typing import Any, Final
 
 from agentflow.pipeline.call import JSON, Call
 from agentflow.policy.approvals import Approval, Wanted
 
-_SHOWN: Final = 2000  # characters of the arguments
+_SHOWN: Final = 2000  # characters of the arguments, and of the policy's words
+_HEAD, _TAIL = 160, 60  # characters that are shown of a long string, so that it does not push the others out of sight
 _INVISIBLE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Co", "Cn", "Cs"})
+# Blank, though letters, symbols or marks: fillers, the joiner that is none, variation selectors, Braille of no dots.
+_BLANK: Final = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800\u3164\uffa0") | {
+    chr(code) for code in (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))
+}
 _NOT_SHOWN: Final = "(not shown)"
 
 
@@ -23,16 +27,17 @@ def wanted_of(call: Call, obligation: JSON) -> Wanted:
         who=(who,) if isinstance(who, str) else tuple(who),
         needed=obligation.get("count", 1),
         ttl=float(obligation["ttl"]),
-        prompt=plain(obligation.get("prompt", "")),
+        prompt=_cut(plain(obligation.get("prompt", ""))),
         shown=_arguments(call),
-        reasons=tuple(plain(f"{code}: {text}" if text else code) for code, text in reasons),
+        reasons=tuple(_cut(plain(f"{code}: {text}" if text else code)) for code, text in reasons),
     )
 
 
 def question(call: Call, approval: Approval) -> JSON:
     """The elicitation that puts the call to the person at the client: `{"method", "params"}`."""
     lines = [
-        f"Allow {call.principal.id} to call {call.target or call.surface} on {call.upstream.name or 'the gateway'}?",
+        f"Allow {call.principal.id} to call {approval.binding.tool or call.surface} on "
+        f"{call.upstream.name or 'the gateway'}?",
         *([approval.wanted.prompt] if approval.wanted.prompt else []),
         f"Arguments: {_arguments(call)}",
     ]
@@ -49,7 +54,33 @@ def question(call: Call, approval: Approval) -> JSON:
 
 def plain(text: str) -> str:
     """Spell out characters that are invisible or that reorder what is read."""
-    return "".join(f"\\u{ord(char):04x}" if unicodedata.category(char) in _INVISIBLE else char for char in text)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_spelt(char) if _unseen(char) else char for char in text)
+
+
+def _unseen(char: str) -> bool:
+    category = unicodedata.category(char)
+    return category in _INVISIBLE or char in _BLANK or (category == "Zs" and char != " ")
+
+
+def _spelt(char: str) -> str:
+    return f"\\u{ord(char):04x}" if char <= "\uffff" else f"\\U{ord(char):08x}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"(the first {_SHOWN} of {len(text)} characters) {text[:_SHOWN]}…"
+
+
+def _shortened(value: Any) -> Any:
+    """The value with the middle of every long string left out."""
+    if isinstance(value, dict):
+        return {name: _shortened(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_shortened(each) for each in value]
+    if isinstance(value, str) and len(value) > 2 * (_HEAD + _TAIL):
+        return f"{value[:_HEAD]}… ({len(value)} characters) …{value[-_TAIL:]}"
+    return value
 
 
 def _arguments(call: Call) -> str:
@@ -59,5 +90,4 @@ def _arguments(call: Call) -> str:
     if labelled is None or deep:
         return _NOT_SHOWN
     shown = labelled.get("arguments", {name: value for name, value in labelled.items() if name == "uri"})
-    text = plain(orjson.dumps(shown, default=str).decode())
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
+    return _cut(plain(json.dumps(_shortened(shown), ensure_ascii=False, separators=(",", ":"), default=str)))

@@ -2,7 +2,8 @@
 
 It promises that every step is one transaction, recorded in the audit log before it counts, and that of any number of
 processes that take one approval exactly one gets it: the change from `approved` to `used` is a single conditional
-update, on disk before the call goes on. A gateway killed in between has used the approval up.
+update, on disk before it is recorded, and both before the call goes on. A gateway killed in between has used the
+approval up; the log never tells of two uses of one.
 
 The database is opened when the first approval is asked or looked for, and not before.
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agentflow.audit.events import Event
 from agentflow.config_approvals import ApprovalsConfig
-from agentflow.errors import LimitExceeded
+from agentflow.errors import AuditUnavailable, LimitExceeded
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call
 from agentflow.policy import approvals_rules as rules
@@ -35,6 +36,7 @@ from agentflow.policy.approvals import (
     binding_of,
     name_of,
 )
+from agentflow.policy.approvals_shown import plain
 from agentflow.store.opened import Store
 
 if TYPE_CHECKING:
@@ -157,16 +159,22 @@ class StoredApprovals:
         tenant: str | None = None,
         state: State | None = State.OPEN,
         limit: int = 100,
-        before: float | None = None,
+        before: tuple[float, str] | None = None,
+        asked: Principal | None = None,
     ) -> Sequence[Approval]:
         if not self._store.begun:
             return []
         sa, table, now = _sa(), _tables().APPROVALS, self._clock()
-        chosen = table.select().order_by(table.c.created.desc(), table.c.id).limit(limit)
+        chosen = table.select().order_by(table.c.created.desc(), table.c.id.desc()).limit(limit)
         if tenant is not None:
             chosen = chosen.where(table.c.tenant == tenant)
         if before is not None:
-            chosen = chosen.where(table.c.created < before)
+            created, id = before
+            older, beside = table.c.created < created, sa.and_(table.c.created == created, table.c.id < id)
+            chosen = chosen.where(sa.or_(older, beside))
+        if asked is not None:
+            named = table.c.who.contains(json.dumps(rules.names(asked)), autoescape=True)
+            chosen = chosen.where(sa.or_(table.c.tenant == asked.tenant, named))
         late = sa.and_(table.c.state.in_(_LIVE), table.c.expires <= now)
         if state is State.EXPIRED:
             chosen = chosen.where(sa.or_(table.c.state == state, late))
@@ -175,18 +183,40 @@ class StoredApprovals:
         with self._store.database().read() as db:
             return _approvals(db, db.execute(chosen).mappings().all(), now)
 
+    def beginning(self, id: str) -> Sequence[Approval]:
+        """Those whose id begins so, two at most."""
+        if not self._store.begun:
+            return []
+        table, now = _tables().APPROVALS, self._clock()
+        chosen = table.select().where(table.c.id.startswith(id, autoescape=True)).limit(2)
+        with self._store.database().read() as db:
+            return _approvals(db, db.execute(chosen).mappings().all(), now)
+
+    def expire(self) -> None:
+        if not self._store.holds("approval"):
+            return
+        table, now = _tables().APPROVALS, self._clock()
+        late = table.select().where(table.c.state.in_(_LIVE), table.c.expires <= now).limit(1)
+        database = self._store.database()
+        with database.read() as db:
+            over = db.execute(late).first() is not None
+        if over:
+            with database.begin() as db:
+                self._expire(db, now)
+
     # Settling ------------------------------------------------------------------------------------------------
 
     def vote(self, id: str, voter: Principal, approve: bool, comment: str = "", *, in_band: bool = False) -> Approval:
-        votes, now = _tables().APPROVAL_VOTES, self._clock()
+        votes = _tables().APPROVAL_VOTES
         with self._store.database().begin() as db:
+            now = self._clock()
             approval = _locked(db, id, now)
             if approval is None:
                 raise UnknownApproval(f"There is no approval {id!r}", fix="look at `agentflow approvals list`")
             state = rules.standing(approval, voter, approve, self._home, in_band=in_band)
             if state is None:
                 return approval
-            cast = {"approve": approve, "time": now, "comment": comment[: rules.COMMENT]}
+            cast = {"approve": approve, "time": now, "comment": plain(comment)[: rules.COMMENT]}
             mine = votes.c.approval == id, votes.c.voter == voter.key
             if db.execute(votes.update().where(*mine).values(**cast)).rowcount == 0:
                 db.execute(votes.insert().values(approval=id, voter=voter.key, **cast))
@@ -199,15 +229,22 @@ class StoredApprovals:
         return settled
 
     def take(self, id: str, binding: Binding, call: str) -> bool:
-        table, now = _tables().APPROVALS, self._clock()
+        table = _tables().APPROVALS
         exactly = [table.c[name] == value for name, value in asdict(binding).items()]
-        usable = table.c.id == id, table.c.state == State.APPROVED, table.c.expires > now
         with self._store.database().begin() as db:
+            now = self._clock()
+            usable = table.c.id == id, table.c.state == State.APPROVED, table.c.expires > now
             used = table.update().where(*usable, *exactly).values(state=State.USED, settled=now, call=call)
             if db.execute(used).rowcount != 1:
                 return False
             (approval,) = _approvals(db, db.execute(table.select().where(table.c.id == id)).mappings().all(), now)
+        try:
             self._note(approval, "used", approval.requester, call=call, approvers=approval.by)
+        except AuditUnavailable:
+            mine = table.c.id == id, table.c.state == State.USED, table.c.call == call
+            with self._store.database().begin() as db:
+                db.execute(table.update().where(*mine).values(state=State.APPROVED, settled=None, call=""))
+            raise
         return True
 
     def follow(self, id: str, binding: Binding, before: str, call: str) -> bool:
@@ -272,16 +309,15 @@ def _locked(db: sa.Connection, id: str, now: float) -> Approval | None:
 def _approvals(db: sa.Connection, rows: Sequence[Any], now: float) -> list[Approval]:
     if not rows:
         return []
-    votes = _tables().APPROVAL_VOTES
+    votes, ids = _tables().APPROVAL_VOTES, [row["id"] for row in rows]
     said: dict[str, list[Vote]] = {}
-    chosen = (
-        votes.select().where(votes.c.approval.in_([row["id"] for row in rows])).order_by(votes.c.time, votes.c.voter)
-    )
-    for vote in db.execute(chosen).mappings():
-        tenant, principal = _named(vote["voter"])
-        said.setdefault(vote["approval"], []).append(
-            Vote(tenant, principal, bool(vote["approve"]), vote["time"], vote["comment"])
-        )
+    for start in range(0, len(ids), _AT_ONCE):
+        some = votes.c.approval.in_(ids[start : start + _AT_ONCE])
+        for vote in db.execute(votes.select().where(some).order_by(votes.c.time, votes.c.voter)).mappings():
+            tenant, principal = _named(vote["voter"])
+            said.setdefault(vote["approval"], []).append(
+                Vote(tenant, principal, bool(vote["approve"]), vote["time"], vote["comment"])
+            )
     return [_approval(row, said.get(row["id"], ()), now) for row in rows]
 
 

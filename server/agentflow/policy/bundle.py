@@ -40,6 +40,7 @@ _OUTSIDE = re.compile(
     )""",
     re.VERBOSE,
 )
+_RESULT = re.compile(r"""["`]result["`]""")
 _COMMENT = re.compile(r"[ \t]*#[^\r]*\r?")
 _WHY = {
     "net": "a policy may not use the network",
@@ -60,6 +61,7 @@ class Bundle:
         own_data: the bundle's data.json files; `data` has the configuration's merged over it.
         revision: SHA-256 over modules, tests and data, in hexadecimal.
         label: what its `.manifest` calls its revision, "" where it has none.
+        results: whether it may look at answers, too: its texts or its data name the phase `result`.
         reads: the parts of the input document that the modules can read.
         selectors: how names fall into groups the bundle cannot tell apart, or None where that is not known.
     """
@@ -74,6 +76,7 @@ class Bundle:
     selectors: Selectors | None
     label: str = ""
     spare: dict[str, str] = field(default_factory=dict)
+    results: bool = False
 
     @property
     def texts(self) -> dict[str, str]:
@@ -84,15 +87,18 @@ class Bundle:
         """What decides calls."""
         return Program(self.modules, self.data, (ENTRYPOINT,))
 
-    def trials(self, *, whole: bool = True) -> list[Program]:
+    @property
+    def as_shipped(self) -> bool:
+        """Whether it is the very bundle that ships: no file, test or datum of its own is other or more."""
+        ours = _folder(shipped("policies"), [])
+        return self.texts == ours.modules and {"data.json": self.own_data} == ours.data
+
+    def trials(self) -> list[Program]:
         """What runs the tests: they see the bundle's own data, not what an installation makes of it.
 
         Each test is an entrypoint, `package/path/test_name`. Test files that say what data they need are tried apart,
         with the modules that need some of it and with the helpers (test files without a test): the embedded compiler
         takes time and memory that grow faster than a policy under `with`.
-
-        Args:
-            whole: also what ships with AgentFlow and is unchanged here, with nothing added to it.
         """
         sources = {**self.modules, **self.spare}
         helpers = {
@@ -105,8 +111,7 @@ class Bundle:
         for needed, tests in groups.items():
             policy = {name: text for name, text in sources.items() if _meets(text, needed)}
             programs.append(Program(policy | helpers | tests, self.own_data, _entrypoints(tests)))
-        ours = {} if whole else _folder(shipped("policies"), []).modules
-        return [p for p in programs if p.entrypoints and not p.modules.items() <= ours.items()]
+        return [program for program in programs if program.entrypoints]
 
 
 def read_bundle(config: PolicyConfig) -> Bundle:
@@ -166,7 +171,8 @@ def _made(path: Path, texts: dict[str, str], own_data: JSON, over: JSON, label: 
     revision = hashlib.sha256(serialized).hexdigest()
     selectors = Selectors.of(modules, data)
     reads = Projection(paths_read(modules.values()))
-    return Bundle(path, modules, tests, own_data, data, revision, reads, selectors, label, spare)
+    results = any(_RESULT.search(text) for text in (*modules.values(), orjson.dumps(data).decode()))
+    return Bundle(path, modules, tests, own_data, data, revision, reads, selectors, label, spare, results)
 
 
 def changed(bundle: Bundle, config: PolicyConfig) -> bool:

@@ -25,6 +25,7 @@ _DATA = re.compile(r"(?<![\w.])data((?:\.[A-Za-z_]\w*)+)")
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 _SERVER = re.compile(r'input\.call\.server\s*==\s*"([^"]*)"|"([^"]*)"\s*==\s*input\.call\.server')
 _ROLE = re.compile(r'"([^"]*)"\s+in\s+input\.principal\.roles|input\.principal\.roles\[_\]\s*==\s*"([^"]*)"')
+_PROSE = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|#[^\n]*')
 _KINDS = ("tools", "prompts", "resources")
 _OWES = (
     "rehydrate", "mask", "max_result_bytes", "cache_ttl", "deep", "injection", "only_roles", "rate_class", "model_tier",
@@ -67,7 +68,7 @@ def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = No
 
 def warnings_of(bundle: Bundle, world: World) -> list[str]:
     """Return one line for each doubt, each with its place."""
-    found = [*_of_paths(bundle), *_of_literals(bundle, world)]
+    found = [*_of_paths(bundle), *_of_literals(bundle, world), *_of_data(bundle)]
     settings = bundle.data.get("settings")
     if bundle.selectors is not None and isinstance(settings, dict):  # the vocabulary of the default bundle
         for name, rule in settings.get("rules", {}).items():
@@ -169,6 +170,16 @@ def _of_classes(settings: JSON, world: World) -> Iterator[str]:
     for name in settings.get("rate_classes") or ():
         if world.classes is not None and name not in world.classes:
             yield f"settings.rate_classes: limits.classes does not define {name!r}: calls of that class are refused"
+
+
+def _of_data(bundle: Bundle) -> Iterator[str]:
+    """Members of the data beside `settings` that no rule reads: misspelt, perhaps."""
+    code = _PROSE.sub('""', "\n".join(bundle.texts.values()))
+    if re.search(r"(?<![\w.])data\b(?!\.[A-Za-z_])", code):
+        return  # data as a whole, or by computed names
+    for key in sorted(bundle.data.keys() - {"settings"}):
+        if not re.search(rf"(?<![\w.])data\.{re.escape(key)}\b", code):
+            yield f"data.json: no rule reads data.{key}"
 
 
 def _mentioned(bundle: Bundle, pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:

@@ -5,6 +5,7 @@ An obligation nobody knows is refused too: to let a call through without honouri
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import fields, replace
 from typing import Any, cast, get_args
@@ -18,7 +19,9 @@ FAULTS = frozenset({"policy_undefined", "policy_wrong_type", "policy_error", "po
 _OBLIGATIONS = {field.name for field in fields(Obligations)}
 _PII_TYPE = re.compile(r"\*|[A-Z][A-Z0-9_]*")
 _APPROVER = re.compile(r"caller|role:\S.*|principal:[^/\s][^/]*/\S.*")
-_MOST = 100  # approvers of one call
+_MOST = 100  # approvers of one call, and reasons that are kept
+_TEXT = 1000  # characters of a message or a prompt that are kept, and of a name that is taken
+_LONGEST = 31_536_000  # seconds that a call can wait for them: a year
 
 
 class WrongType(ValueError):
@@ -45,7 +48,7 @@ def parse(value: Any, revision: str) -> Decision:
     allow = body["allow"]
     if not isinstance(allow, bool):
         raise WrongType("allow is not a boolean")
-    reasons = tuple(sorted(_reason(item) for item in _array(body.get("reasons", []), "reasons")))
+    reasons = tuple(sorted(_reason(item) for item in _array(body.get("reasons", []), "reasons"))[:_MOST])
     if not allow:
         return Decision(False, reasons or (("not_allowed", "denied without a reason"),), Obligations(), revision)
     return Decision(True, reasons, _obligations(body.get("obligations", {})), revision)
@@ -91,7 +94,7 @@ def _obligations(value: Any) -> Obligations:
 
 
 def _class(value: Any) -> str | None:
-    if value is not None and (not isinstance(value, str) or not value):
+    if value is not None and (not isinstance(value, str) or not 0 < len(value) <= _TEXT):
         raise WrongType("obligations.rate_class is not the name of a class")
     return value
 
@@ -116,18 +119,18 @@ def _approval(value: Any) -> JSON | None:
     if not isinstance(prompt, str):
         raise WrongType("obligations.approval.prompt is not a string")
     ttl = _number(body["ttl"], "obligations.approval.ttl")
-    if ttl <= 0:
-        raise WrongType("obligations.approval.ttl is not positive")
-    if isinstance(count, bool) or not isinstance(count, int | float) or count != int(count) or not 1 <= count <= _MOST:
+    if not 0 < ttl <= _LONGEST:
+        raise WrongType(f"obligations.approval.ttl is not above 0 and at most {_LONGEST}, a year")
+    if isinstance(count, bool) or not isinstance(count, int | float) or not 1 <= count <= _MOST or count != int(count):
         raise WrongType(f"obligations.approval.count is not a whole number from 1 to {_MOST}")
-    asked: JSON = {"who": _who(body["who"]), "ttl": ttl, "prompt": prompt}
+    asked: JSON = {"who": _who(body["who"]), "ttl": ttl, "prompt": _cut(prompt)}
     return {**asked, "count": int(count)} if count > 1 else asked
 
 
 def _who(value: Any) -> str | list[str]:
     """Who may approve: one name, or several of which any may."""
     names = value if isinstance(value, list) else [value]
-    if not names or not all(isinstance(name, str) and _APPROVER.fullmatch(name) for name in names):
+    if not 0 < len(names) <= _MOST or not all(isinstance(name, str) and _APPROVER.fullmatch(name) for name in names):
         raise WrongType(
             'obligations.approval.who is not "caller", "role:NAME", "principal:TENANT/ID" or several of them'
         )
@@ -139,7 +142,12 @@ def _reason(value: Any) -> tuple[str, str]:
     body = _object(value, "a reason", required={"code", "message"}, known={"code", "message"})
     if not isinstance(body["code"], str) or not isinstance(body["message"], str):
         raise WrongType("a reason's code or message is not a string")
-    return body["code"], body["message"]
+    return _cut(body["code"]), _cut(body["message"])
+
+
+def _cut(text: str) -> str:
+    """What is kept of a text for people: a policy may quote arguments, and those may be long."""
+    return text if len(text) <= _TEXT else f"{text[: _TEXT - 1]}…"
 
 
 def _types(value: Any, where: str) -> tuple[str, ...]:
@@ -166,6 +174,6 @@ def _array(value: Any, where: str) -> list[Any]:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise WrongType(f"{where} is not a number of zero or more")
     return value

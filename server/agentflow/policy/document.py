@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from agentflow.audit.asked import size_of
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import JSON, Call, UpstreamFacts
+from agentflow.pipeline.call import JSON, Call, Pii, UpstreamFacts
 
 VERSION = "agentflow/1"
 KINDS = {
@@ -25,6 +25,7 @@ KINDS = {
 }
 USED_BY = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_FINDINGS = 20  # of the injection screen that a document names
 _NO_PII: JSON = {"types": [], "counts": {}, "paths": []}
 _NO_SESSION: JSON = {"id": "", "taint": [], "counts": {}, "approvals": {}}
 _NO_BUDGET: JSON = {"calls_left": None}
@@ -60,7 +61,7 @@ def for_call(call: Call) -> JSON:
             "arguments": arguments,
             "size": size_of(arguments),
             "pii": {"types": call.pii.types, "counts": call.pii.counts, "paths": call.pii.paths},
-            "injection": {"score": call.injection_score},
+            "injection": _injection(call),
         },
         "session": {
             "id": call.session.name,
@@ -75,6 +76,27 @@ def for_call(call: Call) -> JSON:
     if call.flow is not None:  # a call with nothing to tell is the same question as ever, decided before
         built["call"]["flow"] = call.flow.document()
     return built
+
+
+def for_result(call: Call, size: int, pii: Pii) -> JSON:
+    """Build the document of a call's answer: of `call.question`, with what the answer is.
+
+    Args:
+        size: bytes of the answer as JSON.
+        pii: what is in the answer.
+    """
+    assert call.question is not None
+    asked: JSON = call.question["call"]
+    about = {"types": pii.types, "counts": pii.counts, "paths": pii.paths}
+    changed = {"phase": "result", "size": size, "pii": about, "injection": _injection(call)}
+    return {**call.question, "call": {**asked, **changed}}
+
+
+def _injection(call: Call) -> JSON:
+    """What the screen found in this call so far: one entry for each rule and place, the first ones only."""
+    named = dict.fromkeys((found.rule, found.path) for found in call.findings)
+    findings = [{"rule": rule, "path": path} for rule, path in list(named)[:_FINDINGS]]
+    return {"score": call.injection_score, "findings": findings}
 
 
 def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str, definition: JSON | None) -> JSON:
@@ -98,7 +120,7 @@ def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str,
             "arguments": {},
             "size": 2,
             "pii": _NO_PII,
-            "injection": {"score": 0.0},
+            "injection": {"score": 0.0, "findings": []},
         },
         "session": _NO_SESSION,
         "upstream": upstream(facts),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +32,7 @@ from agentflow.policy.projection import Path as InputPath
 from agentflow.policy.projection import canonical
 
 _TEST_TIMEOUT = 10.0  # seconds for one test of a bundle
+_TESTS_TIMEOUT = 60.0  # seconds for all of them, compiling them not counted
 _CACHED_FAULTS = frozenset({"policy_undefined", "policy_wrong_type"})  # what asking again cannot change
 
 
@@ -73,13 +75,9 @@ def check(config: PolicyConfig, world: World | None = None) -> Report:
     return check_bundle(read, world)
 
 
-def check_bundle(bundle: Bundle, world: World | None = None, *, whole: bool = True) -> Report:
-    """The same for a bundle that is read.
-
-    Args:
-        whole: also run the tests that ship with AgentFlow and are unchanged here.
-    """
-    evaluator, tests, problems = _compiled(bundle, RegoProcess, whole=whole)
+def check_bundle(bundle: Bundle, world: World | None = None) -> Report:
+    """The same for a bundle that is read."""
+    evaluator, tests, problems = _compiled(bundle, RegoProcess)
     if evaluator is not None:
         evaluator.close()
     return Report(bundle.path, bundle.revision, tests, tuple(problems), tuple(warnings_of(bundle, world or World())))
@@ -90,8 +88,8 @@ class _Active:
 
     def __init__(self, config: PolicyConfig, bundle: Bundle | None, tested: bool) -> None:
         self.bundle = bundle or read_bundle(config)
-        # What ships unchanged was tested by its makers; rego-cpp takes seconds and 760 MB for it.
-        evaluator, _, problems = _compiled(self.bundle, _evaluator, tested=tested, whole=False)
+        # What ships was tested by its makers; rego-cpp takes seconds and half a gigabyte for it.
+        evaluator, _, problems = _compiled(self.bundle, _evaluator, tested=tested or self.bundle.as_shipped)
         if problems or evaluator is None:
             if evaluator is not None:
                 evaluator.close()
@@ -219,17 +217,16 @@ def _inexpressible(revision: str) -> Decision:
 
 
 def _compiled(
-    bundle: Bundle, make: Callable[[Program], Evaluator], *, tested: bool = False, whole: bool = True
+    bundle: Bundle, make: Callable[[Program], Evaluator], *, tested: bool = False
 ) -> tuple[Evaluator | None, tuple[TestRun, ...], list[str]]:
     """Compile the policy and, beside it in a process that ends with them, run its tests.
 
     Args:
         make: what evaluates the policy.
         tested: they ran on this very bundle, and need not run again.
-        whole: also those that ship with AgentFlow.
     """
     with ThreadPoolExecutor(max_workers=1) as beside:
-        trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle, whole)
+        trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle)
         try:
             evaluator = make(bundle.policy())
         except CompileFailed as error:
@@ -254,22 +251,28 @@ def _untried() -> tuple[TestRun, ...]:
     return ()
 
 
-def _tried(bundle: Bundle, whole: bool) -> tuple[TestRun, ...]:
+def _tried(bundle: Bundle) -> tuple[TestRun, ...]:
     runs: list[TestRun] = []
-    for program in bundle.trials(whole=whole):
+    left = _TESTS_TIMEOUT
+    for program in bundle.trials():
         evaluator = RegoProcess(program)
         try:
             for name in program.entrypoints:
-                error = _failure(evaluator, name)
+                began = time.monotonic()
+                error = _failure(evaluator, name, left)
+                left -= time.monotonic() - began
                 runs.append(TestRun(name, error, test_place(bundle, name) if error else ""))
         finally:
             evaluator.close()
     return tuple(runs)
 
 
-def _failure(evaluator: Evaluator, entrypoint: str) -> str:
+def _failure(evaluator: Evaluator, entrypoint: str, left: float) -> str:
+    """Why a test fails, "" where it passes; `left` is what there is of time, in seconds."""
+    if left <= 0:
+        return f"it did not run: the tests take more than {_TESTS_TIMEOUT:g} s together"
     try:
-        value = evaluator.ask(entrypoint, b"{}", _TEST_TIMEOUT)
+        value = evaluator.ask(entrypoint, b"{}", min(_TEST_TIMEOUT, left))
     except Fault as fault:
         return fault.message
     return "" if value == b"true" else f"it is {value.decode()[:100]}, not true"

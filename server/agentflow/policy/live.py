@@ -9,6 +9,7 @@ nor `policy.data` of the configuration is laid over it, so that what was tested 
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from agentflow.audit.events import Detail, Event
 from agentflow.config import PolicyConfig
 from agentflow.errors import ConfigError, Conflict
 from agentflow.policy.archive import BadArchive, contents_of, pack, unpack_bytes
-from agentflow.policy.bundle import Bundle, bundle_of, refused
+from agentflow.policy.bundle import Bundle, bundle_of, read_bundle, refused
 from agentflow.policy.checks import World
 from agentflow.policy.engine import Report, TestRun, check_bundle
 from agentflow.store.opened import Store
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
 FILE: Final = ""  # what is chosen where the configuration file decides
 MAX_KEPT: Final = 200  # bundles; of those that were never in force the oldest go
+_TURN: Final = 10.0  # seconds that a bundle waits for another one's tests
 _NOTE: Final = 500  # characters of a note that are kept
 _PLACES: Final = 20  # of what is wrong with a bundle, in the audit log
 _DECIDES: Final = re.compile(r"^package\s+agentflow\s*$.*^(?:default\s+)?decision\b", re.MULTILINE | re.DOTALL)
@@ -97,16 +99,34 @@ class LiveBundles:
         self._store = store
         self._record = record
         self._policy = policy
+        self._testing = threading.Lock()
 
     # Bundles ------------------------------------------------------------------------------------------------
 
     def check(self, body: bytes | Mapping[str, str], world: World | None = None) -> Report:
-        """Compile and test a bundle as `upload` does, and keep nothing."""
+        """Compile and test a bundle as `upload` does, and keep nothing.
+
+        Raises:
+            Conflict: another one is being tested, and that takes long.
+        """
         try:
             bundle = self._read(body)
         except ConfigError as error:
             return Report(_NOWHERE, "", (), tuple(error.data.get("problems", (error.message,))))
-        return check_bundle(bundle, world, whole=False)
+        return self.tried(bundle, world)
+
+    def tried(self, bundle: Bundle, world: World | None = None) -> Report:
+        """Compile and test a bundle that is read, one at a time: that takes a core and half a gigabyte.
+
+        Raises:
+            Conflict: another one is being tested, and that takes long.
+        """
+        if not self._testing.acquire(timeout=_TURN):
+            raise Conflict("Another policy bundle is being tested", fix="try again in a minute")
+        try:
+            return check_bundle(bundle, world)
+        finally:
+            self._testing.release()
 
     def upload(self, body: bytes | Mapping[str, str], by: str, note: str = "", world: World | None = None) -> Uploaded:
         """Keep a bundle: a `bundle.tar.gz`, or its files by name (`agentflow/rules.rego`, `data.json`).
@@ -117,13 +137,14 @@ class LiveBundles:
 
         Raises:
             ConfigError: it is refused; `data["problems"]` has every reason, with file and line.
+            Conflict: another one is being tested, and that takes long.
             StoreUnavailable, AuditUnavailable: it is not kept.
         """
         revision = ""
         try:
             bundle = self._read(body)
             revision = bundle.revision
-            report = check_bundle(bundle, world, whole=False)
+            report = self.tried(bundle, world)
             if report.problems:
                 raise refused(_NOWHERE, list(report.problems))
         except ConfigError as error:
@@ -183,6 +204,16 @@ class LiveBundles:
         if not bundle.revision.startswith(revision):
             raise refused(_NOWHERE, [f"what the store has for {revision[:12]} has been altered"])
         return bundle
+
+    def in_force(self) -> Bundle:
+        """The bundle that is to decide: the chosen one, or the configuration's; with an OPA the local one.
+
+        Raises:
+            ConfigError: it cannot be read.
+            StoreUnavailable: what was chosen cannot be known.
+        """
+        chosen = self.chosen() if self._policy().engine == "embedded" else None
+        return self.bundle(chosen) if chosen else read_bundle(self._policy())
 
     # Choices ------------------------------------------------------------------------------------------------
 

@@ -92,7 +92,7 @@ class OpaEngine:
         """
         self._config = config.opa
         self._local = read_bundle(config)
-        self._blind = replace(self._local, reads=_EVERYTHING, selectors=None)
+        self._blind = replace(self._local, reads=_EVERYTHING, selectors=None, results=True)
         self._client = _client(self._config)
         self._url = f"{self._config.url.rstrip('/')}/v1/data/{self._config.path}"
         self._breaker = _Breaker(self._config.failures, self._config.pause)
@@ -108,7 +108,7 @@ class OpaEngine:
 
     @property
     def bundle(self) -> Bundle:
-        """The local bundle; it is said to read everything as long as OPA does not answer by its revision."""
+        """The local bundle; said to read everything, answers too, as long as OPA does not answer by its revision."""
         return self._local if self._knows() else self._blind
 
     @property

@@ -108,7 +108,7 @@ def replay(
     Args:
         config: names the bundle; it is expected to have been checked (`engine.check`).
         processes: default one for each core, two at most.
-        progress: called with bytes done and bytes in all.
+        progress: called with bytes done and bytes in all; what it raises ends the replay.
 
     Raises:
         ConfigError: the bundle cannot be used.
@@ -122,12 +122,16 @@ def replay(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(count, context, _begin, (config, period)) as pool:
         waiting = {pool.submit(_stretch, *stretch): stretch for stretch in stretches}
-        progress(0, whole)
-        for finished in as_completed(waiting):
-            outcome.join(finished.result())
-            _, start, end = waiting[finished]
-            done += end - start
-            progress(done, whole)
+        try:
+            progress(0, whole)
+            for finished in as_completed(waiting):
+                outcome.join(finished.result())
+                _, start, end = waiting[finished]
+                done += end - start
+                progress(done, whole)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return outcome
 
 

@@ -20,6 +20,7 @@ PiiType = Annotated[str, StringConstraints(pattern=r"^(\*|[A-Z][A-Z0-9_]*)$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Approver = Annotated[str, StringConstraints(pattern=r"^(caller|role:\S.*|principal:[^/\s][^/]*/\S.*)$")]
 Action = Literal["allow", "ask", "deny"]
+Seconds = Annotated[float, Field(gt=0, le=31_536_000)]  # to answer in; more than a year is a mistake
 
 
 class Role(Section):
@@ -86,7 +87,7 @@ class Rule(Section):
     except_roles: Annotated[list[str], Field(min_length=1)] | None = None
     only_roles: Annotated[list[str], Field(min_length=1)] | None = None
     why: str | None = None
-    ttl: Annotated[float, Field(gt=0)] | None = None
+    ttl: Seconds | None = None
     approvers: Approvers | None = None
     mask: list[PiiType] | None = None
     rate_class: Name | None = None
@@ -149,7 +150,7 @@ class Settings(Section):
     egress: Egress
     deep: Literal["rules", "private", "all"] = "rules"
     secrets: Secrets = Secrets(untrusted="deny")  # as the bundle has it where the key is missing
-    approval_ttl: Annotated[float, Field(gt=0)]
+    approval_ttl: Seconds
     redact: list[PiiType]
     rate_classes: list[Name] | None = None
 

@@ -107,11 +107,13 @@ class Database:
         except (sa.exc.SQLAlchemyError, sqlite3.Error, UnicodeError) as error:
             raise StoreUnavailable(
                 f"The database {self.place} cannot be used: {_said(error)}",
-                fix="check its server" if self.shared else "check that it is writable and its disk not full",
+                fix="check its server" if self.shared else _fix(error),
             ) from error
 
 
 def _sqlite(path: Path) -> sa.Engine:
+    if path.exists() and not path.is_file():
+        raise StoreUnavailable(f"The database {path} is no file", fix="move it away")
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         if path.stat().st_mode & 0o077:
@@ -183,6 +185,16 @@ def _place(url: str) -> str:
 def _transactional(db: Any) -> Any:
     db.autocommit = False
     return db
+
+
+def _fix(error: Exception) -> str:
+    """What to do about an error of a file."""
+    code = getattr(getattr(error, "orig", None) or error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return "it is damaged: stop the gateway and restore it from a copy"
+    if code == sqlite3.SQLITE_BUSY:
+        return "another process is writing: try again"
+    return "check that it is writable and its disk not full"
 
 
 def _said(error: Exception) -> str:

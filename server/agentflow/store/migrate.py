@@ -154,6 +154,7 @@ def _run(
 ) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(_HERE).replace("%", "%%"))
@@ -165,4 +166,9 @@ def _run(
             if connection.scalar(sa.text("SELECT to_regnamespace('agentflow')")) is None:
                 connection.execute(sa.text("CREATE SCHEMA agentflow"))
         config.attributes["connection"] = connection
-        around(connection, lambda: what(command, config))
+        try:
+            around(connection, lambda: what(command, config))
+        except CommandError as error:  # its own notes on what there is contradict each other
+            raise ConfigError(
+                f"The tables of {database.place} cannot be migrated: {error}", fix="restore the database from a copy"
+            ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +14,14 @@ from gateway_process import wait_until
 from agentflow.audit.events import Event
 from agentflow.config import StageConfig, StoreConfig
 from agentflow.config_approvals import ApprovalsConfig
-from agentflow.errors import AgentFlowError, ApprovalRequired, InvalidArguments, LimitExceeded, UpstreamError
+from agentflow.errors import (
+    AgentFlowError,
+    ApprovalRequired,
+    InvalidArguments,
+    LimitExceeded,
+    StoreUnavailable,
+    UpstreamError,
+)
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import (
     JSON,
@@ -32,9 +39,10 @@ from agentflow.pipeline.chain import Pipeline
 from agentflow.pipeline.rounds import Interim, Round, States
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.pipeline.stages.approve import Approve
-from agentflow.policy.approvals import Approvals, MayNotVote, State
+from agentflow.policy.approvals import Approval, Approvals, MayNotVote, State
 from agentflow.policy.approvals_memory import MemoryApprovals
 from agentflow.policy.approvals_stored import StoredApprovals
+from agentflow.policy.approvals_watch import Watch
 from agentflow.store.opened import Store
 
 CALLER = Principal("ada", roles=("agent",))
@@ -169,12 +177,44 @@ async def test_characters_that_hide_or_reorder_are_spelt_out() -> None:
     assert len(asked[0]["message"].splitlines()) == 3
 
 
-async def test_long_arguments_are_cut() -> None:
+async def shown(arguments: JSON) -> str:
+    """What a person is shown of labelled arguments."""
     asked: list[JSON] = []
     subject = call(answering(YES, asked))
-    subject.labelled = {"arguments": {"text": "x" * 100_000}}
+    subject.labelled = {"arguments": arguments}
     await run(stage(), subject)
-    assert len(asked[0]["message"]) < 3000
+    return str(asked[0]["message"])
+
+
+async def test_a_long_text_pushes_nothing_out_of_sight() -> None:
+    message = await shown({"text": "a" * 100_000 + "the end", "amount": 9_999})
+    assert (
+        len(message) < 3000 and '"amount":9999' in message and "the end" in message and "100007 characters" in message
+    )
+
+
+async def test_where_not_everything_can_be_shown_it_says_so_first() -> None:
+    message = await shown({f"padding {number}": number for number in range(5_000)} | {"amount": 9_999})
+    assert len(message) < 3000 and "Arguments: (the first 2000 of" in message
+
+
+async def test_what_looks_like_nothing_is_spelt_out() -> None:
+    message = await shown({"to": "a\u3164\u2800\u00a0\ufe0f\u034fb\U000e0041"})
+    assert r"a\u3164\u2800\u00a0\ufe0f\u034fb\U000e0041" in message
+
+
+@pytest.mark.parametrize(("odd", "seen"), [(2**70, str(2**70)), ("\ud800", r"\ud800"), (1e400, "Infinity")])
+async def test_values_that_few_can_write_can_be_approved_all_the_same(odd: Any, seen: str) -> None:
+    assert seen in await shown({"odd": odd})
+
+
+async def test_an_address_with_personal_data_in_it_is_not_in_the_question() -> None:
+    asked: list[JSON] = []
+    subject = call(answering(YES, asked))
+    subject.surface, subject.params = "resources/read", {"uri": f"mail://{CLEAR}"}
+    subject.target, subject.labelled = f"mail://{CLEAR}", {"uri": f"mail://{TOKEN}"}
+    await run(stage(), subject, "resources/read")
+    assert CLEAR not in asked[0]["message"] and TOKEN in asked[0]["message"]
 
 
 @pytest.mark.parametrize(
@@ -201,7 +241,7 @@ async def test_anything_but_a_clear_yes_is_a_no(answer: JSON) -> None:
 
 
 async def test_a_client_that_cannot_ask_is_told_what_to_do() -> None:
-    with pytest.raises(ApprovalRequired, match="nobody has answered") as caught:
+    with pytest.raises(ApprovalRequired, match="cannot ask one") as caught:
         await run(stage(), call())
     assert "call again" in caught.value.fix and "autoApprove" in caught.value.fix
     assert caught.value.data.keys() == {"approval", "state", "who", "expires"}
@@ -371,6 +411,25 @@ async def test_whoever_waits_is_told_so(kept: StoredApprovals) -> None:
     assert said["message"].startswith("Waiting for approval")
 
 
+async def test_those_who_wait_go_on_waiting_whatever_breaks(
+    kept: StoredApprovals, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = 0
+
+    def look(ids: Collection[str]) -> Mapping[str, Approval]:
+        nonlocal broken
+        broken += 1
+        if broken < 4:
+            raise StoreUnavailable("locked") if broken < 3 else RuntimeError("broken")
+        return {id: kept.vote(id, ROOT, True) for id in ids}
+
+    with pytest.raises(ApprovalRequired) as caught:
+        await run(stage(kept), call(who="role:finance"))
+    settled = await Watch(look, 0.01).settled(caught.value.data["approval"], 20)
+    assert settled is not None and settled.state is State.APPROVED
+    assert [each.message for each in caplog.records] == ["approvals cannot be looked at: locked"]
+
+
 async def test_an_approvals_time_ends_a_held_call_too(kept: StoredApprovals) -> None:
     with pytest.raises(ApprovalRequired, match="in time"):
         await run(stage(kept, hold=30), call(who="role:finance", ttl=0.05))
@@ -492,6 +551,29 @@ async def test_a_caller_who_says_no_is_heard_though_somebody_approved(kept: Stor
     kept.vote(kept.pending()[0].id, ROOT, True)
     with pytest.raises(ApprovalRequired, match="did not approve"):
         await run(stage(kept), modern(back(interim, {"action": "decline"})))
+
+
+@pytest.mark.parametrize("now", [{"who": "role:finance"}, {"who": ["caller", "role:finance"], "count": 2}])
+async def test_an_answer_to_a_milder_question_does_not_count_once_policy_asks_others(
+    kept: StoredApprovals, now: JSON
+) -> None:
+    interim = await sent_away(kept)
+    with pytest.raises(Interim) as caught:
+        await run(stage(kept), modern(back(interim, YES), **now))
+    assert caught.value.result["requestState"] != interim["requestState"]
+    assert [each.votes for each in kept.pending()] == [(), ()]
+    kept.vote(kept.pending()[-1].id, ROOT, True)  # nor does somebody else's yes to it
+    with pytest.raises(Interim):
+        await run(stage(kept), modern(back(interim), **now))
+
+
+async def test_a_later_round_is_not_covered_once_policy_asks_others(kept: StoredApprovals) -> None:
+    subject = modern(back(await sent_away(kept), YES))
+    await run(stage(kept), subject)
+    assert subject.round is not None
+    interim = await subject.round.going_on(subject, {"resultType": "input_required", "inputRequests": {"q": {}}})
+    with pytest.raises(InvalidArguments, match="requestState"):
+        await run(stage(kept), modern(back(interim), who="role:finance"))
 
 
 async def test_under_another_policy_a_2026_client_is_asked_anew(kept: StoredApprovals) -> None:

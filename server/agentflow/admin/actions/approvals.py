@@ -6,7 +6,6 @@ To anybody else there is nothing here.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import functools
@@ -17,6 +16,7 @@ from agentflow.admin.action import action, note
 from agentflow.admin.caller import ADMIN, ASKED, OPERATOR, Caller
 from agentflow.admin.governed import Approval, Vote
 from agentflow.admin.models import Page
+from agentflow.admin.threads import in_thread
 from agentflow.errors import Forbidden, InvalidArguments, NotFound
 from agentflow.gateway.service import Service
 from agentflow.policy import approvals
@@ -25,6 +25,7 @@ from agentflow.policy.approvals_rules import may_vote
 
 _ROUND = 200  # approvals read at a time
 _ROUNDS = 20
+_COUNTED = 100
 
 
 @action(ADMIN, OPERATOR, ASKED)
@@ -42,21 +43,44 @@ async def listed(
         InvalidArguments: the cursor is none of ours.
         StoreUnavailable: they cannot be read.
     """
-    before = None if cursor is None else _before(cursor)
+    found = await queue(service, caller, state, limit, cursor)
+    if not found.items and not _sees_tenant(caller):
+        raise Forbidden("Nobody asks you anything", fix="Policy says who approves what")
+    return found
+
+
+@action(ADMIN, OPERATOR, ASKED)
+async def queue(
+    service: Service, caller: Caller, state: State | None = State.OPEN, limit: int = 100, cursor: str | None = None
+) -> Page[Approval]:
+    """The same, and nothing for whoever is asked nothing. Raises as `listed`, save Forbidden."""
+    found = await _read(service, caller, state, limit, None if cursor is None else _before(cursor))
+    following = _cursor(found[limit - 1].place) if len(found) > limit else None
+    return Page(items=[_told(service, caller, each) for each in found[:limit]], next=following)
+
+
+async def waiting(service: Service, caller: Caller) -> int:
+    """How many calls wait for this caller's own vote, of the newest hundred that it sees."""
+    found = await _read(service, caller, State.OPEN, _COUNTED, None)
+    home = service.config.auth.home_tenant
+    return sum(may_vote(each, caller.principal, home) for each in found[:_COUNTED])
+
+
+async def _read(
+    service: Service, caller: Caller, state: State | None, limit: int, before: tuple[float, str] | None
+) -> list[approvals.Approval]:
+    """The newest that the caller sees, `limit` of them and more where there are more."""
     # Who is asked may be of any tenant: `principal:T/ID`.
-    tenant = caller.tenant if _sees_tenant(caller) else None
+    tenant, asked = (caller.tenant, None) if _sees_tenant(caller) else (None, caller.principal)
     found: list[approvals.Approval] = []
     for _ in range(_ROUNDS):
-        ask = functools.partial(service.parts.approvals.pending, tenant, state, _ROUND, before)
-        part = await asyncio.to_thread(ask)
+        ask = functools.partial(service.parts.approvals.pending, tenant, state, _ROUND, before, asked)
+        part = await in_thread(ask)
         found += [each for each in part if _sees(service, caller, each)]
         if len(found) > limit or len(part) < _ROUND:
             break
-        before = part[-1].created
-    if not found and not _sees_tenant(caller):
-        raise Forbidden("Nobody asks you anything", fix="Policy says who approves what")
-    following = _cursor(found[limit - 1].created) if len(found) > limit else None
-    return Page(items=[_told(service, caller, each) for each in found[:limit]], next=following)
+        before = part[-1].place
+    return found
 
 
 @action(ADMIN, OPERATOR, ASKED)
@@ -99,7 +123,7 @@ async def deny(service: Service, caller: Caller, approval_id: str, comment: str 
 async def _voted(service: Service, caller: Caller, approval_id: str, yes: bool, comment: str) -> Approval:
     found = await _found(service, caller, approval_id)
     vote = service.parts.approvals.vote
-    settled = await asyncio.to_thread(vote, found.id, caller.principal, yes, comment)
+    settled = await in_thread(vote, found.id, caller.principal, yes, comment)
     event = "approval_approved" if yes else "approval_denied"
     details = {"requester": settled.requester, "state": str(settled.state)}
     note(service, caller, event, settled.id, tenant=settled.binding.tenant, details=details)
@@ -107,7 +131,7 @@ async def _voted(service: Service, caller: Caller, approval_id: str, yes: bool, 
 
 
 async def _found(service: Service, caller: Caller, approval_id: str) -> approvals.Approval:
-    found = await asyncio.to_thread(service.parts.approvals.find, approval_id)
+    found = await in_thread(service.parts.approvals.find, approval_id)
     if found is not None and _sees(service, caller, found):
         return found
     if not _sees_tenant(caller):
@@ -150,12 +174,13 @@ def _told(service: Service, caller: Caller, found: approvals.Approval) -> Approv
     )
 
 
-def _cursor(created: float) -> str:
-    return base64.urlsafe_b64encode(orjson.dumps(created)).decode().rstrip("=")
+def _cursor(place: tuple[float, str]) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps(place)).decode().rstrip("=")
 
 
-def _before(cursor: str) -> float:
+def _before(cursor: str) -> tuple[float, str]:
     try:
-        return float(orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))))
+        created, id = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return float(created), str(id)
     except (binascii.Error, ValueError, TypeError):
         raise InvalidArguments("The cursor is not one this gateway gave out", fix="List again without it") from None

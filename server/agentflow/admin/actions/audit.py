@@ -16,6 +16,7 @@ import orjson
 from agentflow.admin.action import action, note
 from agentflow.admin.caller import ADMIN, OPERATOR, Caller
 from agentflow.admin.models import Page, Record, Verification
+from agentflow.admin.threads import in_thread, long_of
 from agentflow.audit import export as forms
 from agentflow.audit import index, query, signing
 from agentflow.audit.export import Format
@@ -39,7 +40,7 @@ async def search(
     """
     wanted = replace(wanted, tenants=caller.tenants)
     before = None if cursor is None else _place(cursor)
-    found = await asyncio.to_thread(_found, service.config, wanted, limit, before)
+    found = await in_thread(_found, service.config, wanted, limit, before)
     following = _cursor(query.order(found[limit - 1])) if len(found) > limit else None
     return Page(items=[_record(entry) for entry in found[:limit]], next=following)
 
@@ -52,7 +53,7 @@ async def record(service: Service, caller: Caller, record_id: str) -> Record:
         NotFound: there is none of that id, or it is not for this caller.
     """
     wanted = Filter(id=record_id, tenants=caller.tenants)
-    found = await asyncio.to_thread(_found, service.config, wanted, 1, None)
+    found = await in_thread(_found, service.config, wanted, 1, None)
     if not found:
         raise NotFound("There is no such record")
     return _record(found[0])
@@ -144,7 +145,7 @@ async def verify(service: Service, caller: Caller, patience: float = 10.0) -> Ve
 
 async def _verify(service: Service, checking: _Checking) -> None:
     try:
-        checking.last = await asyncio.to_thread(_verified, service.config)
+        checking.last = await long_of(service).done(lambda: _verified(service.config))
     except (AgentFlowError, OSError) as error:
         why = error.message if isinstance(error, AgentFlowError) else type(error).__name__
         checking.last = Verification(state="failed", at=time.time(), notes=[why])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import asdict
 
 from agentflow.admin.action import action, note
@@ -10,6 +9,7 @@ from agentflow.admin.caller import ADMIN, Caller
 from agentflow.admin.governed import Credential
 from agentflow.admin.models import Page
 from agentflow.admin.paging import paged
+from agentflow.admin.threads import in_thread
 from agentflow.errors import NotFound
 from agentflow.gateway.service import Service
 from agentflow.identity.credentials import Owner
@@ -24,7 +24,7 @@ async def listed(
     Raises:
         StoreUnavailable: they cannot be read.
     """
-    found = await asyncio.to_thread(service.credentials.list, caller.tenant, server)
+    found = await in_thread(service.credentials.list, caller.tenant, server)
     return paged([Credential(**asdict(info)) for info in found], _place, limit, cursor)
 
 
@@ -38,7 +38,7 @@ async def revoke(service: Service, caller: Caller, tenant: str, principal: str, 
     """
     if caller.tenant not in (None, tenant):
         raise NotFound("There is no such credential")
-    gone = await asyncio.to_thread(service.credentials.revoke, Owner(tenant, principal), server, caller.by)
+    gone = await in_thread(service.credentials.revoke, Owner(tenant, principal), server, caller.by)
     if gone is None:
         raise NotFound("There is no such credential")
     note(service, caller, "credential_revoked", server, tenant=tenant, details={"principal": principal})

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from agentflow.admin.action import action, note
 from agentflow.admin.caller import ADMIN, Caller
 from agentflow.admin.governed import Key, KeyWish, NewKey, Rotation
 from agentflow.admin.models import Page
 from agentflow.admin.paging import paged
+from agentflow.admin.threads import in_thread
 from agentflow.errors import Forbidden
 from agentflow.gateway.service import Service
 from agentflow.identity import keys
@@ -24,7 +23,7 @@ async def listed(
     Raises:
         StoreUnavailable: they cannot be read.
     """
-    found = await asyncio.to_thread(service.keys.list, caller.tenant, over=over)
+    found = await in_thread(lambda: service.keys.list(caller.tenant, over=over))
     return paged([_key(info) for info in found], lambda key: key.id, limit, cursor)
 
 
@@ -35,7 +34,7 @@ async def show(service: Service, caller: Caller, key_id: str) -> Key:
     Raises:
         NotFound: there is none of that id in the caller's reach.
     """
-    return _key(await asyncio.to_thread(service.keys.show, key_id, caller.tenant))
+    return _key(await in_thread(service.keys.show, key_id, caller.tenant))
 
 
 @action(ADMIN, event="key_created")
@@ -52,7 +51,7 @@ async def create(service: Service, caller: Caller, wish: KeyWish) -> NewKey:
     wanted = keys.NewKey(
         wish.principal, wish.kind, tuple(wish.roles), tenant, tuple(wish.scopes), wish.label, wish.expires
     )
-    made = await asyncio.to_thread(service.keys.create, wanted, caller.by)
+    made = await in_thread(service.keys.create, wanted, caller.by)
     return _made(service, caller, "key_created", made)
 
 
@@ -64,7 +63,7 @@ async def rotate(service: Service, caller: Caller, key_id: str, wish: Rotation) 
         NotFound: there is none of that id in the caller's reach.
         Conflict: it is revoked, expired or replaced already.
     """
-    made = await asyncio.to_thread(
+    made = await in_thread(
         lambda: service.keys.rotate(key_id, caller.by, grace=wish.grace, expires=wish.expires, tenant=caller.tenant)
     )
     return _made(service, caller, "key_rotated", made)
@@ -77,7 +76,7 @@ async def revoke(service: Service, caller: Caller, key_id: str) -> Key:
     Raises:
         NotFound: there is none of that id in the caller's reach.
     """
-    info = await asyncio.to_thread(service.keys.revoke, key_id, caller.by, caller.tenant)
+    info = await in_thread(service.keys.revoke, key_id, caller.by, caller.tenant)
     note(service, caller, "key_revoked", info.id, tenant=info.tenant)
     return _key(info)
 

@@ -26,6 +26,7 @@ from agentflow.admin.governed import (
 )
 from agentflow.admin.models import Page
 from agentflow.admin.paging import paged
+from agentflow.admin.threads import in_thread, long_of
 from agentflow.errors import ConfigError, NotFound
 from agentflow.gateway.service import Service
 from agentflow.policy import bundle as bundles
@@ -48,14 +49,14 @@ async def current(service: Service, caller: Caller) -> InForce:
 @action(ADMIN, OPERATOR, home=True)
 async def listed(service: Service, caller: Caller, limit: int = 100, cursor: str | None = None) -> Page[Bundle]:
     """The uploaded bundles, newest first."""
-    found = await asyncio.to_thread(service.bundles.list)
+    found = await in_thread(service.bundles.list)
     return paged([Bundle(**asdict(kept)) for kept in found], lambda bundle: bundle.revision, limit, cursor)
 
 
 @action(ADMIN, OPERATOR, home=True)
 async def history(service: Service, caller: Caller, limit: int = 50) -> list[Choice]:
     """What was put in force, newest first."""
-    return [_choice(each) for each in await asyncio.to_thread(service.bundles.history, limit)]
+    return [_choice(each) for each in await in_thread(service.bundles.history, limit)]
 
 
 @action(ADMIN, OPERATOR, home=True)
@@ -79,13 +80,13 @@ async def archive(service: Service, caller: Caller, revision: str) -> bytes:
     from agentflow.policy.archive import pack
 
     found = await _bundle(service, revision)
-    return await asyncio.to_thread(pack, found.texts, found.data, found.revision)
+    return await in_thread(pack, found.texts, found.data, found.revision)
 
 
 @action(ADMIN, OPERATOR, home=True)
 async def test(service: Service, caller: Caller, body: Body) -> Report:
     """Compile and test a bundle, and keep nothing."""
-    return _report(await asyncio.to_thread(service.bundles.check, body, service.world()))
+    return _report(await long_of(service).done(lambda: service.bundles.check(body, service.world())))
 
 
 @action(ADMIN, OPERATOR, home=True)
@@ -96,7 +97,7 @@ async def test_again(service: Service, caller: Caller, revision: str) -> Report:
         NotFound: there is none of that revision.
     """
     found = await _bundle(service, revision)
-    return _report(await asyncio.to_thread(lambda: engine.check_bundle(found, service.world(), whole=False)))
+    return _report(await long_of(service).done(lambda: service.bundles.tried(found, service.world())))
 
 
 @action(ADMIN, home=True, event="policy_uploaded")
@@ -107,7 +108,8 @@ async def upload(service: Service, caller: Caller, body: Body, remark: str = "")
         ConfigError: it is refused; `problems` has every reason.
         StoreUnavailable: it could not be kept.
     """
-    found = await asyncio.to_thread(service.bundles.upload, body, caller.by, remark, service.world())
+    kept = service.bundles.upload
+    found = await long_of(service).done(lambda: kept(body, caller.by, remark, service.world()))
     note(service, caller, "policy_uploaded", found.revision, details={"tests": len(found.tests), "new": found.new})
     return Uploaded(
         revision=found.revision,
@@ -125,7 +127,7 @@ async def diff(service: Service, caller: Caller, revision: str, against: str = C
         NotFound: there is none of one of these revisions.
     """
     before, after = await _bundle(service, against), await _bundle(service, revision)
-    found = await asyncio.to_thread(compare.differences, before, after)
+    found = await in_thread(compare.differences, before, after)
     told = [
         Difference(what=d.what, kind=d.kind, name=d.name, before=d.before, after=d.after, lines=d.lines())
         for d in found
@@ -147,7 +149,7 @@ async def activate(service: Service, caller: Caller, revision: str, expected: in
         StoreUnavailable: nothing has changed.
     """
     await _bundle(service, revision)
-    choice = await asyncio.to_thread(lambda: service.bundles.activate(revision, caller.by, expected=expected))
+    choice = await in_thread(lambda: service.bundles.activate(revision, caller.by, expected=expected))
     return await _chosen(service, caller, "policy_activated", choice)
 
 
@@ -164,7 +166,7 @@ async def roll_back(service: Service, caller: Caller, to_file: bool = False, exp
         StoreUnavailable: nothing has changed.
     """
     back = service.bundles.roll_back
-    choice = await asyncio.to_thread(lambda: back(caller.by, to_file=to_file, expected=expected))
+    choice = await in_thread(lambda: back(caller.by, to_file=to_file, expected=expected))
     return await _chosen(service, caller, "policy_rolled_back", choice)
 
 
@@ -181,11 +183,11 @@ async def _bundle(service: Service, revision: str) -> bundles.Bundle:
     if revision == CURRENT:
         return service.parts.engine.bundle
     if revision == FILE:
-        return await asyncio.to_thread(bundles.read_bundle, service.config.policy)
+        return await in_thread(bundles.read_bundle, service.config.policy)
     if not service.store.begun:
         raise NotFound("There is no bundle of that revision", fix="GET /api/v1/policies lists them")
     try:
-        return await asyncio.to_thread(service.bundles.bundle, revision)
+        return await in_thread(service.bundles.bundle, revision)
     except ConfigError as error:
         raise NotFound("There is no bundle of that revision", fix="GET /api/v1/policies lists them") from error
 
@@ -205,9 +207,9 @@ async def _in_force(service: Service) -> InForce:
     here = service.parts.engine.revision
     if service.config.policy.engine == "opa":
         return InForce(revision=here, origin="opa", choice=0, since=None, by="", applied=True)
-    newest = await asyncio.to_thread(service.bundles.newest)
+    newest = await in_thread(service.bundles.newest)
     chosen = newest.revision if newest is not None else live.FILE
-    revision = chosen or await asyncio.to_thread(_of_file, service, here)
+    revision = chosen or await in_thread(_of_file, service, here)
     refusal = service.choices.refusal
     return InForce(
         revision=revision,

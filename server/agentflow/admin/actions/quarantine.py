@@ -6,7 +6,6 @@ written out. A decision names the digest of what it is about, so that what came 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +14,7 @@ from agentflow.admin.action import action, note
 from agentflow.admin.caller import ADMIN, OPERATOR, Caller
 from agentflow.admin.models import Change, Held, HeldDetail, Page, Reason, Ruling
 from agentflow.admin.paging import paged
+from agentflow.admin.threads import in_thread
 from agentflow.errors import Conflict, NotFound
 from agentflow.gateway.service import Service
 from agentflow.guard.pins.diff import changes, visible
@@ -25,7 +25,7 @@ from agentflow.guard.pins.store import PinStore, Row, approved, open_pins, rejec
 @action(ADMIN, OPERATOR, home=True)
 async def listed(service: Service, caller: Caller, limit: int = 100, cursor: str | None = None) -> Page[Held]:
     """Everything that is held, what waits for a decision first, the newest first."""
-    rows = await asyncio.to_thread(_rows, service)
+    rows = await in_thread(_rows, service)
     rows.sort(key=lambda row: (_rejected(row), -row.pin.held_since, row.server, row.key))
     return paged([_held(row) for row in rows], lambda held: held.id, limit, cursor)
 
@@ -37,8 +37,8 @@ async def show(service: Service, caller: Caller, held_id: str) -> HeldDetail:
     Raises:
         NotFound: nothing of that id is held.
     """
-    row = _one(await asyncio.to_thread(_rows, service), held_id)
-    found = await asyncio.to_thread(changes, row.definition, row.proposed)
+    row = _one(await in_thread(_rows, service), held_id)
+    found = await in_thread(changes, row.definition, row.proposed)
     return HeldDetail(
         **_held(row).model_dump(),
         changes=[
@@ -88,7 +88,7 @@ async def _decided(
             note(service, caller, f"definition_{what}", row.server, details=details)
         return row
 
-    row = await asyncio.to_thread(decide)
+    row = await in_thread(decide)
     await service.look_again()
     return _held(row).model_copy(update={"state": "rejected" if what == "rejected" else "held"})
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import secrets
 import tempfile
+import threading
 import time
 import weakref
 from collections import OrderedDict
@@ -18,6 +19,7 @@ from agentflow.admin.action import action, note
 from agentflow.admin.actions.policies import bundle_of
 from agentflow.admin.caller import ADMIN, OPERATOR, Caller
 from agentflow.admin.governed import Outcome, Replay, ReplayWish
+from agentflow.admin.threads import in_background
 from agentflow.errors import AgentFlowError, Conflict, InvalidArguments, NotFound
 from agentflow.gateway.service import Service
 from agentflow.policy import replay as replays
@@ -35,6 +37,10 @@ class _Jobs:
 
     known: OrderedDict[str, Replay] = field(default_factory=OrderedDict)
     task: asyncio.Task[None] | None = None
+
+
+class _Over(Exception):
+    """Nobody waits for the replay any more."""
 
 
 _jobs: weakref.WeakKeyDictionary[Service, _Jobs] = weakref.WeakKeyDictionary()
@@ -83,9 +89,12 @@ async def show(service: Service, caller: Caller, replay_id: str) -> Replay:
 
 
 async def _run(service: Service, jobs: _Jobs, job: Replay, bundle: Bundle) -> None:
-    loop = asyncio.get_running_loop()
+    loop, over = asyncio.get_running_loop(), threading.Event()
+    period = replays.Period(job.since, job.until)
 
     def progress(done: int, whole: int) -> None:
+        if over.is_set():
+            raise _Over
         share = done / whole if whole else 1.0
         loop.call_soon_threadsafe(told, jobs.known[job.id].model_copy(update={"progress": share}))
 
@@ -94,7 +103,7 @@ async def _run(service: Service, jobs: _Jobs, job: Replay, bundle: Bundle) -> No
             jobs.known[job.id] = replay
 
     try:
-        found = await asyncio.to_thread(_replayed, service, bundle, replays.Period(job.since, job.until), progress)
+        found = await in_background(lambda: _replayed(service, bundle, period, progress))
     except (AgentFlowError, OSError) as error:
         why = error.message if isinstance(error, AgentFlowError) else type(error).__name__
         jobs.known[job.id] = job.model_copy(update={"state": "failed", "problem": why})
@@ -103,6 +112,8 @@ async def _run(service: Service, jobs: _Jobs, job: Replay, bundle: Bundle) -> No
         raise
     else:
         jobs.known[job.id] = _done(job, found)
+    finally:
+        over.set()  # the gateway stops: its processes have no one left to decide for
 
 
 def _replayed(

@@ -7,7 +7,6 @@ values.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 from typing import Any, Final
 
@@ -18,6 +17,7 @@ from agentflow.admin.caller import ADMIN, OPERATOR, VIEWER, Caller
 from agentflow.admin.models import NewServer, Page, Server, ServerDetail
 from agentflow.admin.paging import paged
 from agentflow.admin.shown import shown
+from agentflow.admin.threads import in_thread
 from agentflow.config import ServerConfig
 from agentflow.errors import AgentFlowError, Conflict, Forbidden, InvalidArguments, NotFound
 from agentflow.gateway.core import FLOW
@@ -101,7 +101,7 @@ async def _switched(service: Service, caller: Caller, name: str, on: bool) -> Se
             raise Conflict(f"The configuration file switches {name} off", fix="Remove `disabled` there")
         event = "server_enabled" if on else "server_disabled"
         begin = functools.partial(note, service, caller, event, name)
-        await asyncio.to_thread(service.dynamic.switch, name, on, caller.by, begin)
+        await in_thread(service.dynamic.switch, name, on, caller.by, begin)
         await service.apply()
     return _detail(service, name)
 
@@ -120,11 +120,11 @@ async def add(service: Service, caller: Caller, wish: NewServer) -> ServerDetail
     if wish.name in _configs(service) or wish.name in (FLOW, *service.dynamic.known):
         raise Conflict(f"There is a server {wish.name!r} already", fix="Choose another name")
     begin = functools.partial(note, service, caller, "server_added", wish.name, details={"address": label(entry)})
-    await asyncio.to_thread(service.dynamic.add, wish.name, entry, caller.by, begin)
+    await in_thread(service.dynamic.add, wish.name, entry, caller.by, begin)
     try:
         await service.apply()
     except AgentFlowError:
-        await asyncio.to_thread(service.dynamic.remove, wish.name, lambda: None)
+        await in_thread(service.dynamic.remove, wish.name, lambda: None)
         raise
     return _detail(service, wish.name)
 
@@ -141,7 +141,7 @@ async def remove(service: Service, caller: Caller, name: str) -> None:
     if _origin(service, name) == "file":
         raise Conflict(f"{name} is in the configuration file", fix="Remove it there, or switch it off here")
     begin = functools.partial(note, service, caller, "server_removed", name)
-    await asyncio.to_thread(service.dynamic.remove, name, begin)
+    await in_thread(service.dynamic.remove, name, begin)
     await service.apply()
 
 

@@ -33,13 +33,6 @@ log = logging.getLogger(__name__)
 
 JSON_MEDIA: Final = "application/json"
 STREAM: Final = "text/event-stream"
-HEADERS: Final = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "cross-origin-resource-policy": "same-origin",
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
 Answer = Callable[["Asked", Any], Response]
 
 
@@ -172,8 +165,6 @@ class Resource:
         except Exception as error:
             log.exception("the administration failed: %s", type(error).__name__)
             response = problems.answer(error)
-        for name, value in HEADERS.items():
-            response.headers.setdefault(name, value)
         await response(scope, receive, send)
 
     async def _answer(self, request: Request) -> Response:

@@ -44,8 +44,8 @@ def _part(asked: Asked) -> tuple[int, str | None]:
 
 def _eyes(asked: Asked) -> tuple[object, ...]:
     eyes = asked.query
-    who = catalogue.principal_of(asked.service, eyes.principal, eyes.tenant, eyes.roles, eyes.kind, asked.caller)
-    return who, eyes.limit, eyes.cursor
+    whose = catalogue.Whose(eyes.principal, eyes.tenant, eyes.roles, eyes.kind)
+    return None if whose == catalogue.OWN else whose, eyes.limit, eyes.cursor
 
 
 GATEWAY: Final = (

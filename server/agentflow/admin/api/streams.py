@@ -13,10 +13,12 @@ from time import monotonic
 from typing import Final
 
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from agentflow.admin.api.operation import Asked
 from agentflow.admin.caller import Caller, caller_of
 from agentflow.admin.models import Told
+from agentflow.admin.threads import in_thread
 from agentflow.audit.recent import Follower
 from agentflow.errors import AgentFlowError
 
@@ -28,32 +30,43 @@ _MEDIA: Final = {"jsonl": "application/x-ndjson", "ocsf": "application/x-ndjson"
 
 def events(asked: Asked, follower: Follower) -> Response:
     """Each record as an event `record` whose data is a `Told`; a comment where there is none for a while."""
-    return StreamingResponse(_events(asked, follower), media_type="text/event-stream")
+    return _Followed(asked, follower)
+
+
+class _Followed(StreamingResponse):
+    """A stream that lets go of its follower however it ends, also before its first byte."""
+
+    def __init__(self, asked: Asked, follower: Follower) -> None:
+        super().__init__(_events(asked, follower), media_type="text/event-stream")
+        self._follower = follower
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._follower.close()
 
 
 async def _events(asked: Asked, follower: Follower) -> AsyncIterator[bytes]:
-    try:
-        yield b"retry: 2000\n: looking on\n\n"
-        looked = monotonic()
-        while True:
-            try:
-                found = await follower.next(_BEAT)
-            except TimeoutError:
-                yield b": nothing new\n\n"
-            else:
-                if found is None:
-                    return
-                told = Told(record=found[0], missed=found[1])
-                yield b"event: record\nid: %b\ndata: %b\n\n" % (
-                    str(found[0].get("id", "")).encode(),
-                    told.model_dump_json().encode(),
-                )
-            if monotonic() - looked >= _BEAT:
-                if not await _still(asked):
-                    return
-                looked = monotonic()
-    finally:
-        follower.close()
+    yield b"retry: 2000\n: looking on\n\n"
+    looked = monotonic()
+    while True:
+        try:
+            found = await follower.next(_BEAT)
+        except TimeoutError:
+            yield b": nothing new\n\n"
+        else:
+            if found is None:
+                return
+            told = Told(record=found[0], missed=found[1])
+            yield b"event: record\nid: %b\ndata: %b\n\n" % (
+                str(found[0].get("id", "")).encode(),
+                told.model_dump_json().encode(),
+            )
+        if monotonic() - looked >= _BEAT:
+            if not await _still(asked):
+                return
+            looked = monotonic()
 
 
 async def _still(asked: Asked) -> bool:
@@ -75,7 +88,7 @@ def export(asked: Asked, lines: Iterator[str]) -> Response:
 async def _exported(lines: Iterator[str]) -> AsyncIterator[bytes]:
     while True:
         async with _READING:
-            part = await asyncio.to_thread(lambda: list(islice(lines, _LINES)))
+            part = await in_thread(lambda: list(islice(lines, _LINES)))
         if not part:
             return
         yield ("\n".join(part) + "\n").encode("utf-8", "replace")

@@ -149,7 +149,6 @@ def environment() -> jinja2.Environment:
         micros=micros,
         number=number,
         plural=plural,
-        difference=difference,
         part=lambda name: quote(name, safe=""),
     )
     made.globals.update(version=__version__, static=lambda name: f"/ui/static/{name}?v={_mark(name)}", now=time.time)

@@ -9,7 +9,6 @@ Guessing is slowed down, for each address and for all together.
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
@@ -24,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from starlette.requests import HTTPConnection
 
+from agentflow.admin.threads import in_thread
 from agentflow.errors import Forbidden, IdentityUnavailable, LimitExceeded, Unauthenticated
 from agentflow.identity.principal import Principal
 from agentflow.store.opened import Store
@@ -150,7 +150,7 @@ class Sessions:
         now = self._clock()
         session = Session(_digest(cookie), principal, _csrf(cookie), now + LIFETIME)
         row = Row(session.id, principal.tenant, principal.id, _sealed(cookie, presented), now, session.expires)
-        await asyncio.to_thread(lambda: self._rows().add(row, _digest(former), now - IDLE, _LIVE))
+        await in_thread(lambda: self._rows().add(row, _digest(former), now - IDLE, _LIVE))
         return cookie, session
 
     async def find(self, request: HTTPConnection, *, use: bool = True) -> Session | None:
@@ -162,7 +162,7 @@ class Sessions:
         cookie = request.cookies.get(cookie_name(request), "")
         if not _TOKEN.fullmatch(cookie):
             return None
-        found = await asyncio.to_thread(self._read, _digest(cookie), use)
+        found = await in_thread(self._read, _digest(cookie), use)
         if found is None:
             return None
         sealed, expires = found
@@ -172,7 +172,7 @@ class Sessions:
         except IdentityUnavailable:
             raise  # nobody can say now: refused, and not over
         except (InvalidTag, Unauthenticated):
-            await asyncio.to_thread(lambda: self._rows().end(_digest(cookie)))
+            await in_thread(lambda: self._rows().end(_digest(cookie)))
             return None
         return Session(_digest(cookie), principal, _csrf(cookie), expires)
 
@@ -188,11 +188,11 @@ class Sessions:
 
     async def end(self, session: Session) -> None:
         """Sign out."""
-        await asyncio.to_thread(lambda: self._rows().end(session.id))
+        await in_thread(lambda: self._rows().end(session.id))
 
     async def end_all(self, principal: Principal) -> int:
         """Sign a principal out everywhere; returns how many sessions ended."""
-        return await asyncio.to_thread(lambda: self._rows().end_all(principal.tenant, principal.id))
+        return await in_thread(lambda: self._rows().end_all(principal.tenant, principal.id))
 
     async def _who(self, presented: bytes) -> Principal:
         headers = [(b"authorization", b"Bearer " + presented)] if presented else []

@@ -22,6 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from agentflow.admin.action import rule_of
+from agentflow.admin.actions import approvals
 from agentflow.admin.caller import Caller, caller
 from agentflow.admin.page import sessions as cookies
 from agentflow.admin.page.render import render
@@ -101,6 +102,7 @@ class Visit:
 
     Attributes:
         menu: the pages that the caller may see: address and title.
+        waiting: calls that wait for the caller's vote.
     """
 
     request: Request
@@ -110,6 +112,7 @@ class Visit:
     caller: Caller
     menu: tuple[tuple[str, str], ...] = ()
     form: Form = Form()
+    waiting: int = 0
 
     def asked(self, name: str, longest: int = 500) -> str:
         """A parameter of the address, "" where there is none; cut."""
@@ -146,7 +149,12 @@ class Desk:
         if session is None:
             return None
         who = caller(self.service, session.principal, "session")
-        return Visit(request, self.service, self.sessions, session, who, self._menu(who))
+        visit = Visit(request, self.service, self.sessions, session, who, self._menu(who))
+        if not use:  # a part of a page, without the menu
+            return visit
+        with contextlib.suppress(AgentFlowError):  # what the page is about may be had all the same
+            visit = replace(visit, waiting=await approvals.waiting(self.service, who))
+        return visit
 
     def shown(self, view: View, *, by_itself: bool = False) -> Callable[[Request], Awaitable[Response]]:
         """The endpoint of a view that only shows.

@@ -495,9 +495,8 @@ class ManagedUpstream:
         """Give up what nobody uses, and the connections of those whose credential was revoked."""
         self._pool.sweep()
         for slot in self._pool if self._each else ():
-            if self._each and slot.connection and slot.carried is not None:
-                if await self._each.revoked(slot.identity.principal, str(slot.carried)):
-                    await slot.connection.close()
+            if self._each and slot.connection and await self._each.revoked(slot.identity.principal, slot.carried):
+                await slot.connection.close()
 
     async def _list(self, connection: Connection) -> str:
         """Fetch the listing and make it known; returns why it was refused, or "".

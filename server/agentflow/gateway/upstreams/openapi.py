@@ -20,6 +20,7 @@ from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamUnavailable
 from agentflow.gateway.upstreams.openapi_auth import Authorising
 from agentflow.identity.downstream import Source
+from agentflow.identity.downstream import origin as place_of
 
 JSON = dict[str, Any]
 _REDIRECTS = 5
@@ -104,6 +105,9 @@ def api_client(
     base = config.base_url or urljoin(place, _server(document))
     if not base.startswith(("http://", "https://")):
         raise UpstreamUnavailable(f"{name}: nothing says where the API is", fix="set `base_url`")
+    if source is not None and place_of(base) != place_of(source.url):
+        what = f"{name}: its document says that the API is somewhere else than the entry does"
+        raise UpstreamUnavailable(what, fix="set `base_url`: callers' credentials go to no other place")
     return httpx2.AsyncClient(
         base_url=base,
         headers=_headers(config) if source is None else config.headers,

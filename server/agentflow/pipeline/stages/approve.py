@@ -22,7 +22,8 @@ from agentflow.errors import AgentFlowError, ApprovalRequired
 from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
 from agentflow.pipeline.rounds import ANSWER, Interim, Resumed, Round, stale
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
-from agentflow.policy.approvals import CALLER, LIVE, AlreadySettled, Approval, Approvals, Binding, State
+from agentflow.policy.approvals import CALLER, LIVE, AlreadySettled, Approval, Approvals, Binding, State, Wanted
+from agentflow.policy.approvals_rules import answers
 from agentflow.policy.approvals_shown import question, wanted_of
 from agentflow.policy.approvals_watch import Watch
 
@@ -82,13 +83,13 @@ class Approve:
         assert call.decision is not None
         binding = await asyncio.to_thread(self._approvals.binding, call, call.decision.revision)
         resumed = call.round.resumed if call.round is not None else None
+        asked = wanted_of(call, obligation)
         if resumed is not None and resumed.leg:
-            return await self._followed(call, resumed, binding)
-        approval = await self._come_back(call, resumed, binding) if resumed is not None else None
+            return await self._followed(call, resumed, binding, asked)
+        approval = await self._come_back(call, resumed, binding, asked) if resumed is not None else None
         new = approval is None
         while True:
             if approval is None:
-                asked = wanted_of(call, obligation)
                 approval = await asyncio.to_thread(self._approvals.ask, binding, asked, tuple(self._in_hand))
             _note(call, approval)
             if approval.state is State.OPEN:
@@ -105,13 +106,17 @@ class Approve:
 
     # A client that comes back ---------------------------------------------------------------------------------
 
-    async def _come_back(self, call: Call, resumed: Resumed, binding: Binding) -> Approval | None:
-        """The approval a client was told to wait for, with its own answer; None where it has to be asked anew."""
+    async def _come_back(self, call: Call, resumed: Resumed, binding: Binding, asked: Wanted) -> Approval | None:
+        """The approval a client was told to wait for, with its own answer; None where it has to be asked anew.
+
+        It has to be what policy wants now: meanwhile the conversation may have read what makes it ask others.
+        """
         approval = await asyncio.to_thread(self._approvals.find, resumed.approval)
         if approval is None or not approval.is_own(call.principal):
             raise stale()
         live = approval.state in LIVE
-        if approval.state is State.VOID or (live and approval.binding != binding):
+        same = approval.binding == binding and answers(approval, asked) and approval.wanted.prompt == asked.prompt
+        if approval.state is State.VOID or (live and not same):
             return None
         if resumed.answer is not None and live:
             approve = _is_yes(resumed.answer)
@@ -119,10 +124,11 @@ class Approve:
                 return await self._voted(call, approval, approve)
         return approval
 
-    async def _followed(self, call: Call, resumed: Resumed, binding: Binding) -> Note:
+    async def _followed(self, call: Call, resumed: Resumed, binding: Binding, asked: Wanted) -> Note:
         """A further round of a call that went on: covered by the approval that its first round used."""
         follow = self._approvals.follow
-        in_force = binding.revision == self._revision()
+        given = await asyncio.to_thread(self._approvals.find, resumed.approval)
+        in_force = binding.revision == self._revision() and given is not None and answers(given, asked)
         if not in_force or not await asyncio.to_thread(follow, resumed.approval, binding, resumed.leg, call.id):
             raise stale()
         call.approval = {"id": resumed.approval, "state": str(State.USED), "round_of": resumed.leg}
@@ -138,6 +144,9 @@ class Approve:
             approval = await self._asked_in_band(call, approval)
             if approval.state is not State.OPEN:
                 return approval
+        elif by_caller and approval.wanted.who == (CALLER,):
+            # Nobody else has been asked: to keep the request open would only keep its client waiting.
+            raise _unanswered(call, approval, "This call needs a person's approval, and this client cannot ask one.")
         return await self._held(call, approval)
 
     async def _asked_in_band(self, call: Call, approval: Approval) -> Approval:

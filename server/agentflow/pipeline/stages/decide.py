@@ -3,26 +3,36 @@
 One rule decides both. A call that the same rule would not even list is refused in the words used for a name that
 does not exist; any other refusal states its reasons. It fails closed: whatever keeps the policy from answering is a
 denial with that as its reason.
+
+A policy that names the phase `result` is asked once more, about the answer: it may keep it back, or want more of it
+taken out.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Literal
 
+from agentflow.audit.asked import size_of
 from agentflow.errors import PolicyDenied, UnknownName
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import JSON, Call, Decision, Direction, Message, UpstreamFacts, Verdict
+from agentflow.pipeline.call import JSON, Call, Decision, Direction, Message, Pii, UpstreamFacts, Verdict
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.policy import document
 from agentflow.policy.decision import denied, is_fault, stricter
 from agentflow.policy.listing import Item, Listings
 from agentflow.policy.port import PolicyEngine
 
+log = logging.getLogger(__name__)
+
 # (call, item as listed) -> (its upstream, the upstream's own name or URI, the catalogue's definition), or None for
 # an item nobody knows, which is then not shown.
 FactsOf = Callable[[Call, JSON], tuple[UpstreamFacts, str, JSON] | None]
+
+# What personal data a message holds.
+PiiOf = Callable[[Call, Message], Awaitable[Pii]]
 
 _LISTS = {
     "tools/list": ("tools", "tool"),
@@ -30,6 +40,8 @@ _LISTS = {
     "resources/list": ("resources", "resource"),
     "resources/templates/list": ("resourceTemplates", "resource"),
 }
+_ANSWERS = frozenset(document.USED_BY.values())
+_NOBODYS = UpstreamFacts("", "none")
 _UNKNOWN = {"tool": "Unknown tool", "prompt": "Unknown prompt", "resource": "Unknown resource"}
 
 
@@ -49,15 +61,17 @@ class Decide:
     Args:
         engine: answers for the policy.
         facts_of: finds what a listed item stands for.
+        pii_of: finds personal data in an answer; without it, policy is told of none.
     """
 
     name = "decide"
     kind: Literal["validator"] = "validator"
     directions = frozenset({Direction.INBOUND, Direction.OUTBOUND})
 
-    def __init__(self, engine: PolicyEngine, facts_of: FactsOf) -> None:
+    def __init__(self, engine: PolicyEngine, facts_of: FactsOf, pii_of: PiiOf | None = None) -> None:
         self._engine = engine
         self._facts_of = facts_of
+        self._pii_of = pii_of
         self._listings = Listings(engine)
 
     def __call__(self, call: Call, message: Message) -> Note | Awaitable[Note]:
@@ -70,7 +84,11 @@ class Decide:
         if message.surface != call.surface or call.refused:
             return SKIPPED
         if message.direction is Direction.OUTBOUND:
-            return self._filter(call, message) if call.surface in _LISTS else SKIPPED
+            if call.surface in _LISTS:
+                return self._filter(call, message)
+            if call.surface in _ANSWERS and call.decision is not None and self._engine.bundle.results:
+                return self._answered(call, message, call.decision)
+            return SKIPPED
         kind = document.kind_of(call)
         reads = self._engine.reads
         if call.labelled is None and kind != "gateway" and (reads("call", "arguments") or reads("call", "size")):
@@ -104,13 +122,32 @@ class Decide:
             raise _refusal(decision)
         return _refuse(call, decision, (await self._engine.decide_soon(_as_listed(call, question)))[0])
 
+    async def _answered(self, call: Call, message: Message, own: Decision) -> Note:
+        """Whether the answer may go to the caller. What it owes is added where that is stricter.
+
+        Raises:
+            PolicyDenied: it may not, or policy could not say so; what was called has run.
+        """
+        if call.question is None:  # the call was never asked about either, and went on where `decide` fails open
+            return SKIPPED
+        pii = await self._pii_of(call, message) if self._pii_of is not None else Pii()
+        data = message.data
+        size = len(data) if data is not None else size_of(message.body)
+        decision = (await self._engine.decide_soon(document.for_result(call, size, pii)))[0]
+        if not decision.allow:
+            raise _refusal(decision)
+        if decision.obligations.approval is not None and own.obligations.approval is None:
+            raise _refusal(denied("policy_wrong_type", "an answer cannot wait for an approval", decision.revision))
+        call.decision = replace(own, obligations=stricter(own.obligations, decision.obligations))
+        return _note(decision)
+
     def visible(self, caller: Principal, kind: str, item: Item) -> bool | Awaitable[bool]:
         """Whether this caller may know that `item` exists: what a listing would show, remembered like one.
 
         The gateway asks before anything else looks at a call, so that no other refusal can give a hidden name away.
 
         Raises:
-            PolicyDenied: the policy cannot answer; awaiting it raises this, never the call itself.
+            PolicyDenied: as `answering`; awaiting it raises this, never the call itself.
         """
         view = self._listings.view(caller, kind)
         return self._look(caller, kind, item) if view.missing((item,)) else view.shows(item)
@@ -120,12 +157,26 @@ class Decide:
         view = self._listings.view(caller, kind)
         return not view.missing((item,)) and view.shows(item)
 
+    async def answering(self, caller: Principal, kind: str) -> None:
+        """Ask about a name that nobody has. To be asked wherever a name is to be called unknown: while the policy
+        cannot answer nobody knows which names this caller may know of, and all of them get this same refusal.
+
+        Raises:
+            PolicyDenied: the policy does not answer.
+        """
+        question = document.for_listing(caller, kind, _NOBODYS, "", None)
+        decision = self._engine.known(question) or (await self._engine.decide_soon(question))[0]
+        if is_fault(decision):
+            raise _refusal(decision)
+
     async def _look(self, caller: Principal, kind: str, item: Item) -> bool:
+        await self.answering(caller, kind)
         view = self._listings.view(caller, kind)
         fault = await self._listings.fill(view, [item])
-        if fault is not None:
-            raise _refusal(fault)
-        return view.shows(item)
+        if fault is not None:  # it answers, but not about this one: to say so would be to say that there is one
+            code = fault.reasons[0][0]
+            log.warning("policy: whether a %s of %s shows cannot be decided: %s", kind, item[0].name, code)
+        return fault is None and view.shows(item)
 
     def _filter(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         key, kind = _LISTS[call.surface]

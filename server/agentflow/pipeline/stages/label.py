@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from functools import partial
 from typing import ClassVar, Literal
 
 from agentflow.config_guard import GuardConfig
@@ -18,7 +19,7 @@ from agentflow.guard.redaction import Tokeniser
 from agentflow.guard.spans import Matcher
 from agentflow.guard.vault import Vault
 from agentflow.guard.walk import leaves
-from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
+from agentflow.pipeline.call import JSON, Call, Direction, Message, Pii, Verdict
 from agentflow.pipeline.scope import scope_of
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 
@@ -58,6 +59,18 @@ class Label:
         if self._vault.blocking:
             return await asyncio.to_thread(self._labelled, call, message, tokeniser)
         return self._labelled(call, message, tokeniser)
+
+    async def found(self, call: Call, message: Message) -> Pii:
+        """What personal data a message holds, for policy; it is not altered.
+
+        Raises:
+            VaultUnavailable: a value in it could not be given a token.
+        """
+        tenant, scope = call.principal.tenant, scope_of(call, self._scope)
+        data, digest = message.data, message.digest
+        look = partial(self._tokeniser.redact, tenant, message.body, scope=scope, data=data, digest=digest)
+        done = await asyncio.to_thread(look) if self._vault.blocking else look()
+        return Pii(dict(done.counts), list(done.paths))
 
     def _labelled(self, call: Call, message: Message, tokeniser: Tokeniser) -> Note:
         scope = scope_of(call, self._scope)

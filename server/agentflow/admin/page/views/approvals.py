@@ -29,7 +29,7 @@ async def listed(visit: Visit) -> Response:
 async def _listed(visit: Visit, problem: AgentFlowError | None = None) -> Response:
     everything = visit.asked("state") == "all"
     state = None if everything else State.OPEN
-    found = await approvals.listed(visit.service, visit.caller, state, _PAGE, visit.asked("cursor") or None)
+    found = await approvals.queue(visit.service, visit.caller, state, _PAGE, visit.asked("cursor") or None)
     return visit.show(
         "approvals.html",
         status_of(problem) if problem else 200,
@@ -44,7 +44,7 @@ async def _listed(visit: Visit, problem: AgentFlowError | None = None) -> Respon
 
 async def waiting(visit: Visit) -> Response:
     """Whether others wait than those that the page shows: asked by the page itself."""
-    found = await approvals.listed(visit.service, visit.caller, State.OPEN, _PAGE)
+    found = await approvals.queue(visit.service, visit.caller, State.OPEN, _PAGE)
     seen = visit.asked("seen", 4_000)
     shown = set(seen.split(","))
     fresh = sum(each.id not in shown for each in found.items)

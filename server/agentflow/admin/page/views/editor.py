@@ -13,7 +13,9 @@ from starlette.responses import Response
 
 from agentflow.admin.actions import policies
 from agentflow.admin.governed import Report
+from agentflow.admin.page.render import difference
 from agentflow.admin.page.visits import Visit, go, quoted, status_of
+from agentflow.admin.threads import in_thread
 from agentflow.errors import AgentFlowError, InvalidArguments
 
 _FILE = "file:"
@@ -76,11 +78,15 @@ async def _shown(
     changed = [name for name in names if current.files.get(name, "") != draft.files.get(name, "")]
     problems = [*(report.problems if report else ()), *(problem.data.get("problems", ()) if problem else ())]
     failed = [each.place for each in report.tests if each.error] if report else []
+    now = current.files
+    pairs = [(name, now.get(name, ""), draft.files.get(name, "")) for name in changed]
+    lines = await in_thread(lambda: {name: difference(before, after) for name, before, after in pairs})
     return visit.show(
         "editor.html",
         status_of(problem) if problem else 200,
         draft=draft,
-        current=current.files,
+        current=now,
+        lines=lines,
         changed=changed,
         report=report,
         wrong=_lines([*map(str, problems), *failed], draft.opened),

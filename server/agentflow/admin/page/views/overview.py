@@ -9,13 +9,15 @@ from starlette.responses import Response
 from agentflow.admin.actions import live, servers, status
 from agentflow.admin.models import Told
 from agentflow.admin.page.charts import bars
-from agentflow.admin.page.visits import Visit
+from agentflow.admin.page.visits import Visit, go
 
 _NEWEST = 100
 
 
 async def overview(visit: Visit) -> Response:
-    """The first page."""
+    """The first page; whoever may not see it begins at what it may."""
+    if not visit.may(status.overview) and visit.menu:
+        return go(visit.menu[0][0])
     return visit.show("overview.html", **await _figures(visit))
 
 
