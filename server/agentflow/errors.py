@@ -162,7 +162,7 @@ class DeepTierUnavailable(AgentFlowError):
 
 
 class StoreUnavailable(AgentFlowError):
-    """The database of keys, approvals and credentials cannot be used, so what depends on it is refused (fail closed)."""
+    """The database of keys, approvals and credentials cannot be used: what depends on it is refused (fail closed)."""
 
     code = -32006
     kind = "store_unavailable"

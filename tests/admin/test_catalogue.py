@@ -57,6 +57,17 @@ def test_each_sees_what_policy_lets_it_and_its_tenant_has(own: Any, tmp_path: Pa
     assert {page["items"][0]["name"], rest["items"][0]["name"]} == everything and rest["next"] is None
 
 
+def test_whoever_has_a_stored_key_is_found_by_name_and_other_tenants_names_are_not_told(yard: Headquarters) -> None:
+    yard.office("ROOT").good("POST", "/keys", {"principal": "kept", "roles": ["viewer"]})
+    assert "mail__list_drafts" in seen(yard, "ROOT", "?principal=kept")
+    assert yard.office("ROOT").get("/catalogue/tools?principal=nobody-at-all").status == 422
+    for name in ("ACME", "ACME_VIEWER"):
+        answers = {
+            yard.office(name).get(f"/catalogue/tools?tenant=default&principal={who}").body for who in ("kept", "root", "no")
+        }
+        assert len(answers) == 1 and b"forbidden" in answers.pop()
+
+
 def test_nothing_personal_or_secret_of_a_definition_is_shown(own: Any) -> None:
     house = own(guard={"pins": {"mode": "off"}})
     tools = [{**OFFER["tools"][1], "description": "Ask ada.lovelace@example.com, key AKIAIOSFODNN7EXAMPLE."}]

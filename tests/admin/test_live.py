@@ -16,6 +16,9 @@ from admin.offices import BASE, KEYS
 from admin.test_audit import call
 from gateway_process import wait_until
 
+from starlette.requests import ClientDisconnect
+
+from agentflow.admin.api import streams
 from agentflow.audit import recent
 from agentflow.audit.recent import Recent, joined
 from agentflow.errors import LimitExceeded
@@ -109,6 +112,22 @@ async def test_a_record_of_another_thread_wakes_the_follower() -> None:
         await follower.next(0.01)
     live.close()
     assert await asyncio.wait_for(follower.next(10), 10) is None
+
+
+async def test_whoever_leaves_before_the_first_byte_looks_on_no_more() -> None:
+    live = Recent()
+
+    async def left() -> JSON:
+        return {"type": "http.disconnect"}
+
+    async def gone(message: Any) -> None:
+        raise OSError("the connection is closed")
+
+    asked: Any = None
+    for version in ("2.3", "2.4"):
+        with suppress(BaseExceptionGroup, ClientDisconnect):
+            await streams.events(asked, live.follow(None))({"type": "http", "asgi": {"spec_version": version}}, left, gone)
+    assert live._followers == ()
 
 
 async def test_only_so_many_look_on() -> None:

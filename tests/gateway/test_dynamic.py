@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from agentflow.config import Config, ServerConfig, StoreConfig
-from agentflow.errors import AuditUnavailable, Conflict, NotFound, StoreUnavailable
+from agentflow.errors import AuditUnavailable, Conflict, InvalidArguments, NotFound
 from agentflow.gateway.dynamic import Dynamic
 from agentflow.store.opened import Store
 from tests.gateway.full_world import until
@@ -129,7 +129,7 @@ def test_of_two_who_add_at_once_one_is_told(gateways: Callable[..., Dynamic]) ->
         ready.wait()
         try:
             dynamic.add("added", ServerConfig(url=f"https://{number}.example/mcp"), "default/root", nothing)
-        except (Conflict, StoreUnavailable) as error:
+        except Conflict as error:
             refused.append(error)
 
     threads = [threading.Thread(target=add, args=(gateways(), number)) for number in range(4)]
@@ -138,6 +138,12 @@ def test_of_two_who_add_at_once_one_is_told(gateways: Callable[..., Dynamic]) ->
     for thread in threads:
         thread.join(60)
     assert len(refused) == 3
+
+
+def test_an_entry_that_is_far_too_large_is_refused(gateways: Callable[..., Dynamic]) -> None:
+    aliases = {f"tool-{number}": "x" * 50 for number in range(2_000)}
+    with pytest.raises(InvalidArguments):
+        gateways().add("large", ServerConfig(url="https://a.example/mcp", aliases=aliases), "default/root", nothing)
 
 
 def _read(dynamic: Dynamic) -> Dynamic:

@@ -115,3 +115,15 @@ def test_a_record_of_another_shape_is_counted_and_nothing_more(before: Engine, c
     judge.take({**record_of(CALLS[0], before.decide(CALLS[0])), **change}, outcome)
     assert outcome.records == 1
     assert outcome.replayed == (1 if "time" in change else 0)
+
+
+def test_whoever_follows_a_replay_can_end_it(before: Engine, tmp_path: Path) -> None:
+    class Enough(Exception):
+        pass
+
+    def enough(done: int, whole: int) -> None:
+        raise Enough
+
+    _logged(before, tmp_path)
+    with pytest.raises(Enough):
+        replay(PolicyConfig(), tmp_path, progress=enough)

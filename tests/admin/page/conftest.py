@@ -55,7 +55,10 @@ LIST: JSON = {
     "inputSchema": {"type": "object", "properties": {"customer": {"type": "string"}}},
     "annotations": {"readOnlyHint": True},
 }
-ASKS: JSON = {"tools": ["refund"], "effect": "approve", "ttl": 300, "why": "Money leaves the house."}
+ASKS: JSON = {
+    "tools": ["refund"], "effect": "approve", "ttl": 300, "why": "Money leaves the house.",
+    "approvers": {"who": ["role:admin"]},
+}  # fmt: skip
 PURGE: JSON = {"name": "purge_orders", "description": "Forgets old orders.", "inputSchema": {"type": "object"}}
 
 
