@@ -247,7 +247,7 @@ def _policy(commands: Any) -> None:
     explain = _command(actions, "explain", "policy:explain", "Decide a recorded call again, and say why.")
     explain.add_argument("record", metavar="RECORD-ID", help="`agentflow audit tail` shows ids")
     diff = _command(actions, "diff", "policy:diff", "Say what another bundle has otherwise; 1 when something.")
-    diff.add_argument("before", type=Path, metavar="BUNDLE-A", help="a folder or an OPA bundle")
+    diff.add_argument("before", type=Path, metavar="BUNDLE-A", help="a folder, an archive, a kept revision")
     diff.add_argument("after", type=Path, metavar="BUNDLE-B")
     replay = _command(actions, "replay", "policy_replay:replay", "Decide recorded calls again by another bundle.")
     replay.add_argument("--since", required=True, metavar="WHEN", help="7d, 12h, 2026-11-01, 2026-11-01T12:30")
@@ -263,7 +263,7 @@ def _policy(commands: Any) -> None:
     back.add_argument("--to-file", action="store_true", help="what the configuration file says, instead")
     shown = _command(actions, "list", "policy_bundles:show", "List the bundles that are kept; say what is in force.")
     shown.add_argument("-n", type=_count, default=50, help="choices told with --json (default 50)")
-    for action in (activate, back, shown):
+    for action in (diff, activate, back, shown):
         _with_config(action)
     for action in (build, evaluate, explain, replay):
         action.add_argument(

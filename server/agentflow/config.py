@@ -103,8 +103,8 @@ class ServerConfig(Section):
     )
     auth: UpstreamAuth | None = Field(
         default=None,
-        description="How each caller is known to this server: `oauth`, or {type: …}. Without it every call goes out under "
-        "the gateway's own `credentials`.",
+        description="How each caller is known to this server: `oauth`, or {type: …}. Without it every call goes out "
+        "under the gateway's own `credentials`.",
     )
     description: str | None = Field(default=None, description="For people; not sent anywhere.")
 

@@ -63,7 +63,8 @@ def test_whoever_has_a_stored_key_is_found_by_name_and_other_tenants_names_are_n
     assert yard.office("ROOT").get("/catalogue/tools?principal=nobody-at-all").status == 422
     for name in ("ACME", "ACME_VIEWER"):
         answers = {
-            yard.office(name).get(f"/catalogue/tools?tenant=default&principal={who}").body for who in ("kept", "root", "no")
+            yard.office(name).get(f"/catalogue/tools?tenant=default&principal={who}").body
+            for who in ("kept", "root", "no")
         }
         assert len(answers) == 1 and b"forbidden" in answers.pop()
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from admin.conftest import Headquarters
+from gateway_process import Gateway
 
 from agentflow.config import StoreConfig
 from agentflow.identity.credentials import Credential, Credentials, Owner
 from agentflow.store.opened import Store
 
 
-def stored(house: Headquarters, owner: Owner, server: str) -> None:
+def stored(gateway: Gateway, owner: Owner, server: str) -> None:
     """Put one into the gateway's store, as another process would."""
-    store = Store(house.gateway.data_dir, StoreConfig())
+    store = Store(gateway.data_dir, StoreConfig())
     credential = Credential("static", "Bearer downstream-token-hush")
     Credentials(store, lambda: bytes(32), lambda _: None).put(owner, server, credential, "default/root")
     store.close()
@@ -19,7 +20,7 @@ def stored(house: Headquarters, owner: Owner, server: str) -> None:
 
 def test_a_credential_is_listed_without_its_secret_and_taken_away(yard: Headquarters) -> None:
     office = yard.office("ROOT")
-    stored(yard, Owner("acme", "kim"), "crm")
+    stored(yard.gateway, Owner("acme", "kim"), "crm")
     answer = office.get("/credentials?server=crm")
     [found] = answer.json["items"]
     assert (found["tenant"], found["principal"], found["server"]) == ("acme", "kim", "crm")

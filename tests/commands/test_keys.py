@@ -66,6 +66,16 @@ def test_a_role_that_policy_does_not_know_is_warned_of(run: Run) -> None:
     assert said.code == 0 and "no role 'oprator'" in said.err and "no role 'operator'" not in said.err
 
 
+def test_the_roles_are_those_of_the_policy_in_force(run: Run, tmp_path: Path) -> None:
+    layer = {"settings": {"roles": {"auditor": {"tools": "read_only"}}}}
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "data.json").write_text(json.dumps(layer))
+    (tmp_path / "own" / "own_test.rego").write_text("package own_test\n\ntest_it := true\n")
+    assert "no role 'auditor'" in run("keys", "create", "ci", "--roles", "auditor").err
+    assert run("policy", "upload", "--layer", str(tmp_path / "own"), "--activate").code == 0
+    assert "no role" not in run("keys", "create", "ci", "--roles", "auditor").err
+
+
 def test_a_key_lives_for_ninety_days_unless_it_is_to_live_otherwise(run: Run) -> None:
     default = run("keys", "create", "ci", "--json").json
     assert abs(default["expires"] - default["created"] - 90 * 86400) < 10

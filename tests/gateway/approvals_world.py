@@ -132,12 +132,14 @@ async def connected(gateway: Gateway, era: str, person: Person | None, who: str 
         yield client
 
 
-def call(gateway: Gateway, tool: str, text: str = "x", who: str = "ada", asks: bool = True, **members: Any) -> JSON:
-    """One bare `tools/call` of the 2026 era; the whole JSON-RPC answer."""
+def call(
+    gateway: Gateway, tool: str, text: str = "x", who: str = "ada", can: JSON | None = None, **members: Any
+) -> JSON:
+    """One bare `tools/call` of the 2026 era; the whole JSON-RPC answer. `can`: what the client declares."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": MODERN,
         "io.modelcontextprotocol/clientInfo": {"name": "tests", "version": "1"},
-        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}} if asks else {},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}} if can is None else can,
     }
     params = {"name": tool, "arguments": {"text": text}, "_meta": meta, **members}
     headers = {

@@ -243,16 +243,17 @@ def test_the_command_line_answers_beside_a_running_gateway(impatient: World) -> 
         )
         return dict(json.loads(done.stdout))
 
-    interim = call(impatient.gateway, "team", "mail ada@example.org")
+    text = "mail ada@example.org the key AKIAQYLPMN5HHHFPZAM2"
+    interim = call(impatient.gateway, "team", text)
     (waiting,) = agentflow("list")["approvals"]
     assert waiting["principal"]["id"] == "ada" and "<EMAIL_" in waiting["arguments"]
-    assert "ada@example.org" not in json.dumps(waiting)
+    assert not [clear for clear in ("ada@example.org", "AKIA") if clear in json.dumps(waiting)]
     assert agentflow("approve", waiting["id"])["state"] == "approved"
-    assert "content" in call(impatient.gateway, "team", "mail ada@example.org", **back(interim, None))["result"]
+    assert "content" in call(impatient.gateway, "team", text, **back(interim, None))["result"]
     assert agentflow("show", waiting["id"])["state"] == "used"
     assert verify(impatient.gateway.data_dir).ok
-    at_rest = [p for p in impatient.gateway.data_dir.rglob("*") if p.is_file() and b"ada@example" in p.read_bytes()]
-    assert not at_rest
+    files = [path.read_bytes() for path in impatient.gateway.data_dir.rglob("*") if path.is_file()]
+    assert not [each for each in files if b"ada@example" in each or b"AKIAQY" in each]
 
 
 # --- whose it is -------------------------------------------------------------------------------------------------
@@ -296,75 +297,65 @@ def test_a_requester_of_the_role_cannot_approve_their_own_call(impatient: World)
     assert "content" in call(impatient.gateway, "team", "one", who="bob")["result"]
 
 
+@pytest.mark.parametrize(("modes", "asked"), [({}, True), ({"form": {}, "url": {}}, True), ({"url": {}}, False)])
+def test_a_client_that_can_only_open_addresses_is_sent_no_form(impatient: World, modes: JSON, asked: bool) -> None:
+    answer = call(impatient.gateway, "own", "one", can={"elicitation": modes})
+    assert ("inputRequests" in answer.get("result", {})) is asked
+    assert asked or answer["error"]["data"]["type"] == "approval_required"
+
+
 # --- killed, restarted -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("era", ERAS)
-async def test_a_held_call_survives_kill_9(tmp_path: Path, era: str) -> None:
+async def test_whatever_waits_or_was_used_survives_kill_9(tmp_path: Path) -> None:
     record = tmp_path / "record.jsonl"
     settings = config(tmp_path, record)
     with running_gateway(settings, tmp_path, env=ENV) as gateway:
         waits = World(gateway, record, desk(gateway.data_dir))
         gateway_ready(gateway)
-        with contextlib.suppress(BaseException):  # whatever a client makes of a gateway that is gone
-            async with connected(gateway, era, None) as client, in_flight(client, "team", {"text": "one"}):
-                await waits.waiting()
+        asked = await asyncio.to_thread(call, gateway, "own", "asked")
+        interims = {str(n): await asyncio.to_thread(call, gateway, "own", str(n)) for n in range(12)}
+        async with contextlib.AsyncExitStack() as clients:
+            clients.push_async_exit(gone)
+            for era in ERAS:
+                client = await clients.enter_async_context(connected(gateway, era, None))
+                await clients.enter_async_context(in_flight(client, "team", {"text": f"held {era}"}))
+            await waits.waiting(len(interims) + 3)
+            held = [each.id for each in waits.desk.open() if each.binding.tool == "team"]
+            with ThreadPoolExecutor(4) as pool:
+                retries = [pool.submit(call, gateway, "own", text, **back(each)) for text, each in interims.items()]
+                await asyncio.to_thread(wait_until, lambda: len(ran(record)) > 3, "some calls")
                 gateway.kill()
-        assert gateway.process.returncode is not None
-    id = waits.desk.vote(BOB)
+            answered = sum(retry.exception() is None for retry in retries)
+    for id in held:
+        waits.desk.approvals.vote(id, BOB, True)
     with running_gateway(settings, tmp_path, env=ENV) as gateway:
         gateway_ready(gateway)
-        async with connected(gateway, era, None) as client:
-            assert text_of(await client.call_tool("team", {"text": "one"})) == "team: one"
-        assert waits.desk.state(id) is State.USED
-        assert ran(record).count("one") == 1 and verify(gateway.data_dir).ok
-
-
-def test_a_question_to_a_2026_client_survives_kill_9(tmp_path: Path) -> None:
-    record = tmp_path / "record.jsonl"
-    settings = config(tmp_path, record)
-    with running_gateway(settings, tmp_path, env=ENV) as gateway:
-        gateway_ready(gateway)
-        interim = call(gateway, "own", "one")
-        gateway.kill()
-    with running_gateway(settings, tmp_path, env=ENV) as gateway:
-        gateway_ready(gateway)
-        assert "content" in call(gateway, "own", "one", **back(interim))["result"]
-        assert "error" in call(gateway, "own", "one", **back(interim))
-    assert ran(record).count("one") == 1
-
-
-def test_a_used_approval_stays_used_when_the_gateway_is_killed_right_after(tmp_path: Path) -> None:
-    record = tmp_path / "record.jsonl"
-    settings = config(tmp_path, record)
-    with running_gateway(settings, tmp_path, env=ENV) as gateway:
-        gateway_ready(gateway)
-        interims = {str(n): call(gateway, "own", str(n)) for n in range(20)}
-        with ThreadPoolExecutor(4) as pool:
-            retries = [pool.submit(call, gateway, "own", text, **back(each)) for text, each in interims.items()]
-            wait_until(lambda: len(ran(record)) > 3, "some calls")
-            gateway.kill()
-        answered = sum(retry.exception() is None for retry in retries)
-    with running_gateway(settings, tmp_path, env=ENV) as gateway:
-        gateway_ready(gateway)
+        for era in ERAS:
+            async with connected(gateway, era, None) as client:
+                assert text_of(await client.call_tool("team", {"text": f"held {era}"})) == f"team: held {era}"
+        replays = [await asyncio.to_thread(call, gateway, "own", "asked", **back(asked)) for _ in "ab"]
+        assert ["result" in each for each in replays] == [True, False]
         for text, each in interims.items():
-            call(gateway, "own", text, **back(each))
-        assert verify(gateway.data_dir).ok
+            await asyncio.to_thread(call, gateway, "own", text, **back(each))
+    assert [waits.desk.state(id) for id in held] == [State.USED] * 2
     made = [text for text in ran(record) if text in interims]
     assert len(made) == len(set(made)) and len(made) >= max(answered, 3)
+    assert all(ran(record).count(once) == 1 for once in ("asked", "held legacy", "held modern"))
+    assert verify(gateway.data_dir).ok
+
+
+async def gone(kind: type[BaseException] | None, error: BaseException | None, traceback: Any) -> bool:
+    """Whatever a client makes of a gateway that is gone."""
+    return kind is not None and issubclass(kind, Exception)
 
 
 def gateway_ready(gateway: Gateway) -> None:
     wait_until(lambda: "result" in call(gateway, "free"), "the server", 30.0, gateway.log_text)
 
 
-def test_another_policy_voids_what_was_asked(tmp_path: Path) -> None:
-    for world in served(tmp_path):
-        voided_by_another_policy(world)
-
-
-def voided_by_another_policy(world: World) -> None:
-    gateway, world = world.gateway, world.anew()
+def test_another_policy_voids_what_was_asked(impatient: World) -> None:
+    gateway, world = impatient.gateway, impatient
     opened, given = call(gateway, "own", "one"), call(gateway, "own", "two")
     approved = next(each for each in world.desk.open() if '"two"' in each.wanted.shown)
     world.desk.approvals.vote(approved.id, Principal("root", roles=("admin",)), True)

@@ -63,13 +63,17 @@ def followed(gateway: Gateway, may: bool) -> None:
 
 def events(data_dir: Path) -> list[tuple[str, str, str]]:
     """What the log says of policies: event, by, the beginning of the revision."""
-    found = []
-    for line in b"".join(path.read_bytes() for path in sorted(data_dir.rglob("*.jsonl"))).splitlines():
-        record = json.loads(line)
-        record = record.get("record", record)
-        if record.get("kind") == "policy":
-            found.append((record["event"], record.get("by", ""), record.get("subject", "")))
-    return found
+    return [
+        (record["event"], record.get("by", ""), record.get("subject", ""))
+        for record in records(data_dir)
+        if record.get("kind") == "policy"
+    ]
+
+
+def records(data_dir: Path) -> list[dict[str, Any]]:
+    """Everything in the log, in order."""
+    lines = b"".join(path.read_bytes() for path in sorted(data_dir.rglob("*.jsonl"))).splitlines()
+    return [line.get("record", line) for line in map(json.loads, lines)]
 
 
 def test_a_choice_is_followed_survives_a_restart_and_is_rolled_back(
@@ -90,6 +94,32 @@ def test_a_choice_is_followed_survives_a_restart_and_is_rolled_back(
         policy("rollback")
         followed(gateway, False)
     assert policy("list")["decides"] == "store"
+
+
+def test_calls_in_flight_are_decided_by_the_one_policy_or_the_other_and_by_nothing_between(
+    tmp_path: Path, policy: Policy, bundles: dict[str, Path]
+) -> None:
+    (bundles["all"] / "p.rego").write_text(ALL.replace("true}", 'true, "obligations": {"max_result_bytes": 70000}}'))
+    said: set[str] = set()
+    with running_gateway(CONFIG, tmp_path) as gateway:
+        gateway.wait_for_tools("good__echo")
+        kept = [policy("upload", str(bundles[name]))["revision"] for name in ("but", "all", "but")]
+        for revision in kept:
+            policy("activate", revision)
+            while True:  # calls go on until this choice is followed, and through the moment it is
+                answer = gateway.call("good__echo", {"text": "x"})
+                said.add("ok" if "result" in answer else str(answer["error"]["data"]["type"]))
+                if f"policy: {revision[:12]} is in force" in gateway.log_text().rpartition("gateway.choices: ")[2]:
+                    break
+    assert said <= {"ok", "unknown_name"}
+    decided = [record["decision"] for record in records(tmp_path / "data") if record.get("kind") == "call"]
+    pairs = {
+        (each["revision"], each.get("obligations", {}).get("max_result_bytes"))
+        for each in decided
+        if each and each["allow"]
+    }
+    assert (kept[1], 70000) in pairs
+    assert not {(kept[1], None), (kept[0], 70000)} & pairs
 
 
 def test_two_gateways_on_one_database_follow_one_choice(

@@ -125,9 +125,17 @@ def test_an_opa_that_is_killed_refuses_everything_until_it_is_back(tmp_path: Pat
         with running_gateway(settings, tmp_path) as gateway:
             gateway.wait_for_tools("good__echo")
             assert outcome(gateway) == "ok"
+            assert outcome(gateway, "good__strict") == outcome(gateway, "good__absent") == "unknown_name"
             opa.kill()
             refused = [outcome(gateway, text="must not run") for _ in range(5)]
             assert set(refused) == {"policy_unavailable"}
+            # Nobody learns from it which names there are: a hidden one, one that is not there, one that was open.
+            every = {outcome(gateway, tool) for tool in ("good__echo", "good__strict", "good__absent", "none__at_all")}
+            assert every == {"policy_unavailable"}
+            refusals = [gateway.call(tool, {"text": "x"})["error"] for tool in ("good__strict", "good__absent")]
+            for refusal in refusals:
+                del refusal["data"]["record"]
+            assert refusals[0] == refusals[1]
             assert "error" in gateway.rpc("tools/list")
             opa.start()
             wait_until(lambda: outcome(gateway) == "ok", "recovery", 15.0, gateway.log_text)

@@ -188,6 +188,12 @@ def test_an_edit_of_the_bundle_is_applied_and_a_refused_one_leaves_the_old(live:
         assert "result" in live.gateway.call("first__echo")
 
     (bundle / "agentflow" / "own_test.rego").unlink()
+    refused, away = live.refused(), live.folder / "away"
+    bundle.rename(away)  # somebody tidies up
+    wait_until(again, "the complaint in the log", evidence=live.gateway.log_text)
+    assert not live.shows("first__fail")
+    assert "result" in live.gateway.call("first__echo")
+    away.rename(bundle)
     data["settings"]["rules"] = {}
     (bundle / "data.json").write_text(json.dumps(data))
     live.wait_for("first__fail")

@@ -395,6 +395,32 @@ def test_of_many_who_take_at_once_exactly_one_gets_it(desk: Desk) -> None:
             assert sum(took) == 1
 
 
+def test_votes_of_the_same_instant_all_count(desk: Desk) -> None:
+    both = desk.approvals, desk.another()
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(10):
+            asked = desk.ask(who=("role:finance",), needed=2, prompt=secrets.token_hex(4))
+            casting = [(both[0], BOB), (both[1], CAT), (both[0], CAT), (both[1], BOB)]
+            votes = [pool.submit(approvals.vote, asked.id, voter, True) for approvals, voter in casting]
+            assert State.APPROVED in [vote.result().state for vote in votes]
+            found = desk.approvals.find(asked.id)
+            assert found is not None and found.state is State.APPROVED and len(found.votes) == 2
+            assert desk.approvals.take(asked.id, WANTED, "call")
+
+
+def test_whoever_denies_is_told_whether_it_came_in_time(desk: Desk) -> None:
+    both = desk.approvals, desk.another()
+    with ThreadPoolExecutor(2) as pool:
+        for _ in range(10):
+            asked = desk.ask(prompt=secrets.token_hex(4))
+            desk.yes(asked, ROOT)
+            denied, took = (
+                pool.submit(both[0].vote, asked.id, ROOT, False),
+                pool.submit(both[1].take, asked.id, WANTED, "c"),
+            )
+            assert took.result() is isinstance(denied.exception(), AlreadySettled)
+
+
 def test_the_same_question_asked_by_two_gateways_at_once_is_one(desk: Desk) -> None:
     both = desk.approvals, desk.another()
     with ThreadPoolExecutor(6) as pool:

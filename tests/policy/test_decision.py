@@ -153,3 +153,16 @@ def test_what_only_one_of_two_decisions_masks_is_a_token(
 def test_policy_may_ask_others_and_several(asked: Any, typed: Any) -> None:
     decision = parse({"allow": True, "obligations": {"approval": {**ASK, **asked}}}, "rev")
     assert decision.obligations.approval == {**ASK, **typed}
+
+
+def test_of_reasons_and_texts_without_end_a_part_is_kept() -> None:
+    reasons = [{"code": f"c{number:04}", "message": "m" * 10_000_000} for number in range(3)]
+    kept = parse({"allow": False, "reasons": [*reasons, *({"code": f"d{n}", "message": ""} for n in range(500))]}, "")
+    assert len(kept.reasons) == 100
+    assert {len(message) for _, message in kept.reasons} == {0, 1000}
+    asked = {"who": "caller", "ttl": 60, "prompt": "p" * 10_000_000}
+    approval = parse({"allow": True, "obligations": {"approval": asked}}, "").obligations.approval
+    assert approval is not None and len(approval["prompt"]) == 1000
+    for obligation in ({"rate_class": "c" * 5000}, {"approval": {**asked, "who": [f"role:{n}" for n in range(101)]}}):
+        with pytest.raises(WrongType):
+            parse({"allow": True, "obligations": obligation}, "")

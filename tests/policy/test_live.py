@@ -12,7 +12,9 @@ from pydantic import SecretStr
 
 from agentflow.audit.events import Event
 from agentflow.config import PolicyConfig, StoreConfig
-from agentflow.errors import AuditUnavailable, ConfigError
+from agentflow.errors import AuditUnavailable, ConfigError, Conflict
+from agentflow.policy import engine as engines
+from agentflow.policy import live, process
 from agentflow.policy.archive import pack
 from agentflow.policy.bundle import read_bundle
 from agentflow.policy.engine import Engine
@@ -193,3 +195,70 @@ def test_an_uploaded_bundle_decides_by_its_own_data_alone(desk: Desk) -> None:
         assert engine.decide({}).revision == bundle.revision
     finally:
         engine.close()
+
+
+def test_every_test_of_a_bundle_runs_also_where_only_its_data_differs_from_what_ships(desk: Desk) -> None:
+    files = files_of(read_bundle(PolicyConfig()))
+    ships = sum(text.count("\ntest_") for name, text in files.items() if name.endswith("_test.rego"))
+    rules = '"rules": {"none": {"tools": ["drop_*"], "effect": "deny"}}'
+    assert files["data.json"].count('"rules": {}') == 1
+    done = desk.bundles.upload({**files, "data.json": files["data.json"].replace('"rules": {}', rules)}, "x")
+    assert len(done.tests) == ships > 100
+    assert desk.events[-1].details["tests"] == ships
+    # A change that a test of what ships speaks against is refused, whoever's that test is.
+    weaker = files["agentflow/rules.rego"].replace("count(forbidden_by) > 0", "count(forbidden_by) > 9")
+    problems = refused(desk, {**files, "agentflow/rules.rego": weaker})
+    assert any("test_the_forbidden_list_binds_everybody failed" in problem for problem in problems)
+
+
+def test_an_indented_test_runs_and_one_in_another_file_is_named(desk: Desk) -> None:
+    indented = "package agentflow_test\n\nimport rego.v1\n\n  test_it if {\n\ttest_other := false\n\ttest_other\n  }\n"
+    (problem,) = refused(desk, {**YES, "agentflow/p_test.rego": indented})
+    assert problem.startswith("agentflow/p_test.rego:5: test agentflow_test/test_it failed")
+    done = desk.bundles.upload({"agentflow/p.rego": YES["agentflow/p.rego"] + "\ntest_it if false\n"}, "x")
+    assert done.warnings == ("agentflow/p.rego: test_it never runs: tests belong into files named …_test.rego",)
+
+
+LOOPS = "".join(f'test_{n} if regex.match("(a+)+$", "{"a" * 40}b")\n\n' for n in range(5))
+
+
+def test_tests_that_do_not_end_are_stopped_and_all_of_them_together_too(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "_TEST_TIMEOUT", 0.2)
+    monkeypatch.setattr(engines, "_TESTS_TIMEOUT", 0.5)
+    problems = refused(desk, {**YES, "p_test.rego": f"package t_test\n\nimport rego.v1\n\n{LOOPS}"})
+    assert len(problems) == 5
+    assert "within 0.2 s" in problems[0]
+    assert "did not run" in problems[-1]
+
+
+def test_a_test_that_eats_memory_ends_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "MEMORY", 200 * 2**20)
+    eater = "package t_test\n\nimport rego.v1\n\ntest_it if count(numbers.range(1, 90000000)) > 0\n"
+    (problem,) = refused(desk, {**YES, "p_test.rego": eater})
+    assert "crashed" in problem
+
+
+def test_one_bundle_is_tested_at_a_time(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(live, "_TURN", 0.01)
+    with desk.bundles._testing, pytest.raises(Conflict, match="being tested"):
+        desk.bundles.upload(YES, "x")
+    assert desk.bundles.upload(YES, "x").new
+
+
+@pytest.mark.parametrize("levels", [101, 240, 1000, 100_000])
+def test_data_nested_without_end_is_refused(desk: Desk, levels: int) -> None:
+    deep = '{"a":' * levels + "1" + "}" * levels
+    (problem,) = refused(desk, {**YES, "data.json": "{}", "a/data.json": deep})
+    assert problem.startswith("a/data.json: ")
+
+
+def test_what_is_in_force_is_what_was_chosen_and_else_what_the_file_says(desk: Desk) -> None:
+    shipped = read_bundle(PolicyConfig()).revision
+    assert desk.bundles.in_force().revision == shipped
+    revision = desk.bundles.upload(NO, "x").revision
+    desk.bundles.activate(revision, "x")
+    assert desk.bundles.in_force().revision == revision
+    remote = LiveBundles(desk.store, policy=lambda: PolicyConfig(engine="opa"))
+    assert remote.in_force().revision == shipped

@@ -124,6 +124,6 @@ def test_whoever_follows_a_replay_can_end_it(before: Engine, tmp_path: Path) -> 
     def enough(done: int, whole: int) -> None:
         raise Enough
 
-    _logged(before, tmp_path)
+    write(tmp_path, records(before, 5))
     with pytest.raises(Enough):
         replay(PolicyConfig(), tmp_path, progress=enough)

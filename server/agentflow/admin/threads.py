@@ -20,7 +20,6 @@ from agentflow.gateway.service import Service
 
 T = TypeVar("T")
 _AT_ONCE: Final = 4
-_LONG: Final = 2  # what takes long, at once
 _QUEUE: Final = 8  # what takes long, waiting for its turn
 
 _pool: Final = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="admin")
@@ -56,10 +55,10 @@ async def in_background(work: Callable[[], T]) -> T:
 
 
 class Long:
-    """A place where only a few things that take long are done at once; the others wait, up to a bound."""
+    """A place where one thing that takes long is done at a time; a few others wait."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(_LONG)
+        self._turn = asyncio.Lock()
         self._waiting = 0
 
     async def done(self, work: Callable[[], T]) -> T:

@@ -113,7 +113,7 @@ def diff(args: Namespace) -> int:
     from agentflow.policy.bundle import read_bundle
     from agentflow.policy.compare import differences
 
-    before, after = (read_bundle(PolicyConfig(bundle=path)) for path in (args.before, args.after))
+    before, after = (read_bundle(_named(args, path)) for path in (args.before, args.after))
     found = differences(before, after)
     if args.json:
         document({"ok": not found, "differences": [asdict(each) for each in found]})
@@ -146,6 +146,18 @@ def configured(args: Namespace, config: Config) -> PolicyConfig:
     if args.layer:
         changes["layers"] = tuple(args.layer)
     return config.policy.model_copy(update=changes)
+
+
+def _named(args: Namespace, bundle: Path) -> PolicyConfig:
+    """A bundle by itself: a folder, an archive, or what is kept under this revision.
+
+    Raises:
+        ConfigError: nothing is.
+    """
+    if not bundle.exists() and _REVISION.fullmatch(str(bundle)):
+        settings = config_file.load(args.config, os.environ)
+        return PolicyConfig(bundle=_kept(settings, str(bundle)))
+    return PolicyConfig(bundle=bundle)
 
 
 def _kept(config: Config, revision: str) -> Path | None:

@@ -76,6 +76,12 @@ class ClientEnd:
         """Whether the client declared the capability that `method` needs."""
         return CAPABILITY_FOR.get(method, "") in self.capabilities
 
+    @property
+    def shows_forms(self) -> bool:
+        """Whether its person can be shown a form: a client may be able to open addresses alone (MCP 2025-11-25)."""
+        modes = self.capabilities.get("elicitation")
+        return modes is not None and not (isinstance(modes, dict) and "url" in modes and "form" not in modes)
+
 
 def _canonical(value: JSON) -> str:
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()

@@ -158,7 +158,7 @@ class Gateway:
             **facts,
         )
         call.round = client.round
-        if client.can_be_asked("elicitation/create"):
+        if client.shows_forms:
             call.ask = CallExchange(call, client, self.pipeline).server_request
         if "progressToken" in (params.get("_meta") or {}):
             call.tell = CallExchange(call, client, self.pipeline).notification

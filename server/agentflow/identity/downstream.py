@@ -105,6 +105,7 @@ class Source(ABC):
 
     def refused(self, principal: str) -> None:
         """The server has refused a credential, and the one that took its place."""
+        return
 
     def line(self, principal: str) -> str:
         """The `Credential.line` of what `headers` gave last: a session or process is of one line."""

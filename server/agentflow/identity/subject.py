@@ -54,6 +54,7 @@ def presented(token: str | None) -> Iterator[None]:
         SUBJECT.reset(former)
         subject.forget()
 
+
 # Whom a request to an API is made for (`Principal.key`), where nothing else of the caller's context comes along.
 ACTING: ContextVar[str] = ContextVar("agentflow_acting", default="")
 

@@ -5,7 +5,7 @@ and a `requestState`, and it repeats the call with both the answer and that stat
 requests). Ours promises to depend on no memory of any process: it is sealed (AES-256-GCM) under a key that all gateways
 of an installation share, names the approval, and is bound to the principal and the very request it was made for. It
 refuses, with one text for all, a state that is altered, foreign or of another request. What an upstream's own
-`requestState` is, in a call that was approved, is sealed inside ours.
+`requestState` is, and what is answered to it where people are asked about the answer, is sealed inside ours.
 """
 
 from __future__ import annotations
@@ -67,10 +67,15 @@ class Round:
     params: JSON
     resumed: Resumed | None = None
 
-    def state(self, approval: str, leg: str = "", upstream: str | None = None) -> str:
-        """The `requestState` that brings the client back here; `upstream` is the upstream's own."""
-        said = {"a": approval, "l": leg, "u": upstream, "p": self.principal, "f": fingerprint(self.method, self.params)}
-        return self.states.sealed(said)
+    def state(self, approval: str, leg: str = "", upstream: str | None = None, answers: JSON | None = None) -> str:
+        """The `requestState` that brings the client back here.
+
+        Args:
+            upstream: the upstream's own.
+            answers: `inputResponses` that the upstream waits for, of a call that waits on the way there.
+        """
+        said = {"a": approval, "l": leg, "u": upstream, "r": answers}
+        return self.states.sealed({**said, "p": self.principal, "f": fingerprint(self.method, self.params)})
 
     async def going_on(self, call: Call, result: JSON) -> JSON:
         """An upstream's own interim result, so that an approval that the call has used covers its next round, once."""
@@ -112,11 +117,12 @@ class States:
             raise stale()
         answers = params.get("inputResponses")
         clear = {name: value for name, value in params.items() if name not in _OF_ROUNDS}
+        going_on = answers if said["l"] else said["r"]
+        if going_on is not None:
+            clear["inputResponses"] = going_on
+        if said["u"] is not None:
+            clear["requestState"] = said["u"]
         if said["l"]:
-            if answers is not None:
-                clear["inputResponses"] = answers
-            if said["u"] is not None:
-                clear["requestState"] = said["u"]
             return clear, Round(self, principal, method, params, Resumed(said["a"], said["l"], None))
         answer = answers.get(ANSWER) if isinstance(answers, dict) else None
         resumed = Resumed(said["a"], "", answer if isinstance(answer, dict) else None)
@@ -129,7 +135,7 @@ class States:
             said = orjson.loads(self._seal.opened(sealed))
         except (binascii.Error, ValueError, AgentFlowError):
             return None
-        return said if isinstance(said, dict) and said.keys() == {"a", "l", "u", "p", "f"} else None
+        return said if isinstance(said, dict) and said.keys() == {"a", "l", "u", "r", "p", "f"} else None
 
 
 def stale() -> InvalidArguments:

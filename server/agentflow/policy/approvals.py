@@ -260,11 +260,11 @@ def binding_of(call: Call, revision: str, key: bytes) -> Binding:
 
     Args:
         key: under which its parameters, as canonical JSON without `_meta`, are hashed (BLAKE2b). What a later round of
-            the call adds to them is left out: that it belongs to this call its requestState has shown. The definition
+            an approved call adds to them is left out: that it belongs to this call its requestState has shown. The definition
             of a tool or prompt, by which people knew what they approved, goes into the hash as well.
     """
-    resumed = call.round is not None and call.round.resumed is not None
-    left_out = {"_meta", "requestState", "inputResponses"} if resumed else {"_meta"}
+    later = call.round is not None and call.round.resumed is not None and call.round.resumed.leg
+    left_out = {"_meta", "requestState", "inputResponses"} if later else {"_meta"}
     parts = {name: value for name, value in call.params.items() if name not in left_out}
     known = None if call.surface == "resources/read" else call.definition
     canonical = json.dumps([parts, known], sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode()

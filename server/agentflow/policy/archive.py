@@ -26,6 +26,7 @@ MAX_BYTES = 32 * 2**20  # bytes of everything in it, headers included
 MAX_REGO = 2**20  # bytes of one Rego file
 MAX_FILES = 10_000
 MAX_DEPTH = 32  # folders
+MAX_LEVELS = 100  # objects and arrays in each other, in one data document
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 # Beside Rego and data, what an archive may hold without a meaning here.
 _IGNORED = frozenset({".signatures.json", "plan.json"})
@@ -144,7 +145,7 @@ def manifest_of(content: bytes) -> Manifest:
     Raises:
         BadArchive: it is not one.
     """
-    body = _object(content, MANIFEST)
+    body = data_of(content, MANIFEST)
     revision, roots = body.get("revision", ""), body.get("roots", [""])
     if not isinstance(revision, str):
         raise BadArchive(f"{MANIFEST}: revision is not a string")
@@ -256,19 +257,37 @@ def _contents(files: dict[str, bytes]) -> Contents:
         modules = {name: content.decode() for name, content in files.items() if name.endswith(".rego")}
     except UnicodeDecodeError:
         raise BadArchive("a Rego file is not UTF-8") from None
-    data = {name: _object(content, name) for name, content in sorted(files.items()) if name.endswith("data.json")}
+    data = {name: data_of(content, name) for name, content in sorted(files.items()) if name.endswith("data.json")}
     manifest = manifest_of(files[MANIFEST]) if MANIFEST in files else Manifest()
     return Contents(manifest, dict(sorted(modules.items())), data)
 
 
-def _object(content: bytes, name: str) -> JSON:
+def data_of(content: bytes, name: str) -> JSON:
+    """Read a `data.json`.
+
+    Raises:
+        BadArchive: it is no JSON object, or nested too deeply.
+    """
     try:
         body = orjson.loads(content)
     except ValueError as error:
         raise BadArchive(f"{name}: {error}") from None
     if not isinstance(body, dict):
         raise BadArchive(f"{name}: not a JSON object")
+    if _deeper(body, MAX_LEVELS):
+        raise BadArchive(f"{name}: nested more than {MAX_LEVELS} levels deep")
     return body
+
+
+def _deeper(value: Any, levels: int) -> bool:
+    """Whether more than so many objects and arrays lie in each other."""
+    level = [value]
+    for _ in range(levels + 1):
+        level = [each for each in level if isinstance(each, dict | list)]
+        if not level:
+            return False
+        level = [item for each in level for item in (each.values() if isinstance(each, dict) else each)]
+    return True
 
 
 def _package(text: str) -> str:

@@ -19,7 +19,7 @@ from agentflow.config import PolicyConfig
 from agentflow.errors import ConfigError
 from agentflow.paths import shipped
 from agentflow.pipeline.call import JSON
-from agentflow.policy.archive import MANIFEST, BadArchive, Contents, Manifest, manifest_of, outside, unpack
+from agentflow.policy.archive import MANIFEST, BadArchive, Contents, Manifest, data_of, manifest_of, outside, unpack
 from agentflow.policy.decision import ENTRYPOINT
 from agentflow.policy.evaluator import Program
 from agentflow.policy.projection import Projection, paths_read
@@ -28,7 +28,8 @@ from agentflow.policy.settings import problems_of
 
 LIBRARY = "library"  # the folder of examples beside the bundle that ships, each a layer
 _NEEDS = re.compile(r"^# needs data\.([\w.*]+)$", re.MULTILINE)
-_TEST = re.compile(r"^(test_\w+)", re.MULTILINE)
+_TEST = re.compile(r"^[ \t]*(test_\w+)", re.MULTILINE)
+_PROSE = re.compile(r'"(?:\\.|[^"\\\n])*"|`[^`]*`|#[^\n]*')
 _PACKAGE = re.compile(r"^package\s+([\w.]+)", re.MULTILINE)
 _ERROR = re.compile(r"\(error (?:\d+:)?([^|\s]*)\|(\d+)\|\d+\s*\(errormsg (?:\d+:)?([^)]*)\)")
 _OUTSIDE = re.compile(
@@ -101,9 +102,7 @@ class Bundle:
         takes time and memory that grow faster than a policy under `with`.
         """
         sources = {**self.modules, **self.spare}
-        helpers = {
-            name: text for name, text in self.tests.items() if not _NEEDS.search(text) and not _TEST.search(text)
-        }
+        helpers = {name: text for name, text in self.tests.items() if not _NEEDS.search(text) and not tests_in(text)}
         groups: dict[frozenset[str], dict[str, str]] = {}
         for name, text in self.tests.items():
             groups.setdefault(frozenset(_NEEDS.findall(text)), {})[name] = text
@@ -224,7 +223,7 @@ def test_place(bundle: Bundle, entrypoint: str) -> str:
     for file, text in bundle.tests.items():
         found = _PACKAGE.search(text)
         if found is not None and found.group(1).replace(".", "/") == package:
-            line = re.search(rf"^{re.escape(name)}\b", text, re.MULTILINE)
+            line = re.search(rf"^[ \t]*{re.escape(name)}\b", text, re.MULTILINE)
             if line is not None:
                 return f"{bundle.path / file}:{text.count(chr(10), 0, line.start()) + 1}"
     return ""
@@ -258,10 +257,9 @@ def _folder(path: Path, problems: list[str]) -> Contents:
             if file.suffix == ".rego":
                 modules["/".join(parts)] = file.read_text(encoding="utf-8")
                 continue
-            content = orjson.loads(file.read_bytes())
-            if not isinstance(content, dict):
-                raise ValueError("not a JSON object")
-            data["/".join(parts)] = content
+            data["/".join(parts)] = data_of(file.read_bytes(), str(file))
+        except BadArchive as error:
+            problems.append(str(error))
         except (OSError, ValueError) as error:
             problems.append(f"{file}: {error}")
     noted = path / MANIFEST
@@ -276,12 +274,22 @@ def _placed(name: str, document: JSON) -> JSON:
     return document
 
 
+def tests_in(text: str) -> list[str]:
+    """The names of the tests that a Rego text defines, however they are indented."""
+    code = _PROSE.sub("", text)
+    outermost, depth = [], 0
+    for line in code.split("\n"):
+        outermost.append(line if depth <= 0 else "")
+        depth += sum(line.count(bracket) for bracket in "({[") - sum(line.count(bracket) for bracket in ")}]")
+    return _TEST.findall("\n".join(outermost))
+
+
 def _entrypoints(tests: dict[str, str]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for text in tests.values():
         package = _PACKAGE.search(text)
         if package is not None:
-            for name in _TEST.findall(text):
+            for name in tests_in(text):
                 found[f"{package.group(1).replace('.', '/')}/{name}"] = None
     return tuple(found)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from agentflow.config import Config
 from agentflow.pipeline.call import JSON
-from agentflow.policy.bundle import Bundle
+from agentflow.policy.bundle import Bundle, tests_in
 from agentflow.store.opened import Store
 
 _SCHEMA = Path(__file__).with_name("input.schema.json")
@@ -68,7 +68,7 @@ def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = No
 
 def warnings_of(bundle: Bundle, world: World) -> list[str]:
     """Return one line for each doubt, each with its place."""
-    found = [*_of_paths(bundle), *_of_literals(bundle, world), *_of_data(bundle)]
+    found = [*_of_paths(bundle), *_of_literals(bundle, world), *_of_data(bundle), *_of_tests(bundle)]
     settings = bundle.data.get("settings")
     if bundle.selectors is not None and isinstance(settings, dict):  # the vocabulary of the default bundle
         for name, rule in settings.get("rules", {}).items():
@@ -180,6 +180,13 @@ def _of_data(bundle: Bundle) -> Iterator[str]:
     for key in sorted(bundle.data.keys() - {"settings"}):
         if not re.search(rf"(?<![\w.])data\.{re.escape(key)}\b", code):
             yield f"data.json: no rule reads data.{key}"
+
+
+def _of_tests(bundle: Bundle) -> Iterator[str]:
+    """Tests that do not run, for the name of their file."""
+    for name, text in {**bundle.modules, **bundle.spare}.items():
+        for test in tests_in(text):
+            yield f"{name}: {test} never runs: tests belong into files named …_test.rego"
 
 
 def _mentioned(bundle: Bundle, pattern: re.Pattern[str]) -> Iterator[tuple[str, list[str]]]:

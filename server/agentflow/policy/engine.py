@@ -12,7 +12,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -225,18 +225,34 @@ def _compiled(
         make: what evaluates the policy.
         tested: they ran on this very bundle, and need not run again.
     """
-    with ThreadPoolExecutor(max_workers=1) as beside:
-        trial = beside.submit(_untried) if tested else beside.submit(_tried, bundle)
-        try:
-            evaluator = make(bundle.policy())
-        except CompileFailed as error:
+    trial = _beside(_untried if tested else lambda: _tried(bundle))
+    try:
+        evaluator = make(bundle.policy())
+    except BaseException as error:
+        wait([trial])
+        if isinstance(error, CompileFailed):
             return None, (), readable_errors(bundle, str(error))
-        try:
-            tests = trial.result()
-        except CompileFailed as error:
-            evaluator.close()
-            return None, (), [f"in the tests: {text}" for text in readable_errors(bundle, str(error))]
+        raise
+    try:
+        tests = trial.result()
+    except CompileFailed as error:
+        evaluator.close()
+        return None, (), [f"in the tests: {text}" for text in readable_errors(bundle, str(error))]
     return evaluator, tests, [f"{_where(run)}test {run.name} failed: {run.error}" for run in tests if run.error]
+
+
+def _beside(work: Callable[[], tuple[TestRun, ...]]) -> Future[tuple[TestRun, ...]]:
+    """Begin it in a thread that the end of the process does not wait for: tests may take minutes."""
+    trial: Future[tuple[TestRun, ...]] = Future()
+
+    def run() -> None:
+        try:
+            trial.set_result(work())
+        except BaseException as error:
+            trial.set_exception(error)
+
+    threading.Thread(target=run, name="policy-tests", daemon=True).start()
+    return trial
 
 
 def _where(run: TestRun) -> str:

@@ -15,14 +15,24 @@ from agentflow.child import Child
 from agentflow.policy.evaluator import CompileFailed, Fault, Program, late, value_of
 
 _WORKER = Path(__file__).with_name("worker.py")
+MEMORY = 2 * 2**30  # bytes a process may take; the tests of the bundle that ships take half a gigabyte
 LOAD_TIMEOUT = 30.0  # seconds to compile a bundle and run its tests
+
+
+_LARGE = 2**20  # bytes of a bundle from which on its data may be what takes so long
+
+
+def _why_long(size: int) -> str:
+    # rego-cpp takes a time that grows with the square of an object's members.
+    advice = ": for data of tens of thousands of members use an OPA, policy.engine: opa"
+    return advice if size > _LARGE else ""
 
 
 def _child() -> Child:
     spec = importlib.util.find_spec("regopy")
     if spec is None or spec.origin is None:
         raise CompileFailed("regopy is not installed; reinstall agentflow-gateway")
-    return Child(["-I", str(_WORKER), str(Path(spec.origin).parents[1])])
+    return Child(["-I", str(_WORKER), str(Path(spec.origin).parents[1]), str(MEMORY)])
 
 
 class RegoProcess:
@@ -82,7 +92,7 @@ class RegoProcess:
         except EOFError:
             reason = f"the Rego compiler crashed: {process.last_words() or 'no message'}"
         except TimeoutError:
-            reason = f"the Rego compiler did not finish within {LOAD_TIMEOUT:g} s"
+            reason = f"the Rego compiler did not finish within {LOAD_TIMEOUT:g} s{_why_long(len(self._order))}"
         except BaseException:
             process.end()
             raise

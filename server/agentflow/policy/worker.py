@@ -26,7 +26,6 @@ import time
 from typing import Any
 
 _HEADER = struct.Struct(">cI")
-_MEMORY = 2 * 2**30  # bytes; the tests of the bundle that ships take half a gigabyte
 _LOOK = 0.1  # seconds between two looks at how much it takes
 _BACKSTOP_FACTOR = 4.0  # the parent kills on time; this alarm is for a child whose parent is gone
 
@@ -83,29 +82,29 @@ class Rego:
             return b"E", repr(error).encode("utf-8", "replace")
 
 
-def _bound() -> None:
+def _bound(memory: int) -> None:
     """See to it that a policy which eats memory ends here, and takes nothing else with it."""
     # Linux: where memory runs out all the same, this process goes first.
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as adjust:
         adjust.write("1000")
-    threading.Thread(target=_watch, name="memory", daemon=True).start()
+    threading.Thread(target=_watch, args=(memory,), name="memory", daemon=True).start()
 
 
-def _watch() -> None:
+def _watch(memory: int) -> None:
     # No limit on address space: rego-cpp's allocator reserves a quarter of a terabyte and uses next to nothing of it.
     page = os.sysconf("SC_PAGE_SIZE")
     with contextlib.suppress(OSError):
         while True:
             with open("/proc/self/statm", "rb") as sizes:
-                if int(sizes.read().split()[1]) * page > _MEMORY:
-                    os.write(2, b"it takes more than %d GiB of memory" % (_MEMORY // 2**30))
+                if int(sizes.read().split()[1]) * page > memory:
+                    os.write(2, b"it takes more than %d MiB of memory" % (memory // 2**20))
                     os._exit(1)
             time.sleep(_LOOK)
 
 
 def main() -> None:
     """Serve frames until the parent closes the pipe."""
-    _bound()
+    _bound(int(sys.argv[2]))
     sys.path.insert(0, sys.argv[1])
     regopy = importlib.import_module("regopy")
     rego: Rego | None = None

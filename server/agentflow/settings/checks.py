@@ -274,7 +274,7 @@ def _server(loc: Loc, server: ServerConfig, report: Report, environ: Mapping[str
     for key in ("url", "base_url"):
         text = getattr(server, key)
         if text is not None:
-            _address((*loc, key), text, report, secret=bool(server.credentials))
+            _address((*loc, key), text, report, secret=bool(server.credentials or server.auth))
     if server.spec is not None:
         if "://" in server.spec:
             _address((*loc, "spec"), server.spec, report)

@@ -76,6 +76,7 @@ APPROVALS: Final = Table(
     Column("call", String(64), nullable=False, server_default=""),
     Index("approval_binding", "tenant", "principal", "arguments", "state"),
     Index("approval_state", "state", "created"),
+    Index("approval_expires", "state", "expires"),
 )
 
 APPROVAL_VOTES: Final = Table(

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import http.client
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode
 
 import pytest
+from admin.test_credentials import stored
 from gateway_process import Gateway, free_port, running_gateway, wait_until
 
 from agentflow.admin.page.render import STATIC, micros, pretty, render, short, span, static_file, visible
 from agentflow.admin.page.visits import ours
+from agentflow.errors import Forbidden
+from agentflow.identity.credentials import Owner
 
 KEY = "ops-key-0123456789abcdef"
 VIEWER = "viewer-key-0123456789abcdef"
 OPS = {"id": "ops", "key": "${OPS_KEY}", "kind": "user", "roles": ["admin"]}
+CHANGING = Path(__file__).parents[2] / "security" / "changing_server.py"
 PAGE = Path(__file__).parents[3] / "server" / "agentflow" / "admin" / "page"
 
 
@@ -81,7 +86,7 @@ def wire(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wire]:
         OPS,
         {"id": "viewer", "key": "${VIEWER_KEY}", "kind": "user", "roles": ["viewer"]},
     ]
-    config = {"auth": {"api_keys": keys}, "flow": {"enabled": False}}
+    config = {"auth": {"api_keys": keys}, "flow": {"enabled": False}, "admin": {"private_servers": ["127.0.0.1"]}}
     env = {"OPS_KEY": KEY, "VIEWER_KEY": VIEWER}
     with running_gateway(config, tmp_path_factory.mktemp("wire"), env=env) as gateway:
         yield Wire(gateway)
@@ -116,6 +121,27 @@ def test_every_answer_keeps_other_sites_out(wire: Wire) -> None:
         assert headers["cross-origin-resource-policy"] == "same-origin"
         assert headers["cache-control"] == "no-store"
     assert "immutable" in wire.ask("GET", "/ui/static/page.css?v=1").headers["cache-control"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("PUT", "/ui", {}), ("DELETE", "/ui/keys", {}), ("POST", "/ui/static/page.css", {}),
+        ("GET", "/ui/sign-out", {}), ("PUT", "/api/v1/keys", {}),
+        ("GET", "/ui", {"host": "evil.example"}), ("GET", "/ui", {"origin": "https://evil.example"}),
+        ("POST", "/ui/keys", {"origin": "http://localhost:1"}), ("GET", "/api/v1/nothing", {}),
+        ("GET", "/api/v1/openapi.json", {}), ("GET", "/ui/", {}), ("GET", "/uix", {"authorization": f"Bearer {KEY}"}),
+    ],
+)  # fmt: skip
+def test_so_does_every_refusal(wire: Wire, method: str, path: str, headers: dict[str, str]) -> None:
+    answer = wire.ask(method, path, **headers)
+    if path == "/uix":
+        assert answer.status == 404
+        return
+    assert answer.status >= 300
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["cache-control"] == "no-store"
 
 
 def test_no_template_has_a_script_a_style_or_an_address_of_elsewhere() -> None:
@@ -257,6 +283,41 @@ def test_nobody_signs_in_over_a_plain_connection_from_another_machine(tmp_path: 
         assert "set-cookie" not in plain.headers
 
 
+def test_the_public_address_says_that_it_is_https(tmp_path: Path) -> None:
+    config = {
+        "auth": {"api_keys": [OPS]},
+        "flow": {"enabled": False},
+        "serve": {"public_url": "https://gw.example/mcp"},
+    }
+    with running_gateway(config, tmp_path, env={"OPS_KEY": KEY}) as gateway:
+        wire = Wire(gateway)
+        form = {"key": KEY, "next": ""}
+        for origin in ("https://gw.example", gateway.base):
+            host = origin.partition("://")[2]
+            cookie = wire.post("/ui/sign-in", form, host=host, origin=origin).headers["set-cookie"]
+            assert (cookie.startswith("__Host-") and cookie.endswith("; Secure")) is (host == "gw.example")
+        # Whoever says so himself only gets a stricter cookie, and a plain one counts for nothing where it is expected.
+        plain = wire.sign_in()
+        assert wire.ask("GET", "/ui", cookie=plain, x_forwarded_proto="https").status == 303
+        assert wire.ask("GET", "/ui", cookie=plain, host="gw.example").status == 303
+        assert wire.ask("GET", "/ui", cookie=plain, x_forwarded_proto="http").status == 200
+
+
+def test_without_its_templates_the_page_says_so_and_the_interface_works_on(tmp_path: Path) -> None:
+    (tmp_path / "without").mkdir()
+    (tmp_path / "without" / "sitecustomize.py").write_text(
+        "import sys\nsys.modules |= dict.fromkeys(('jinja2', 'markupsafe', 'python_multipart', 'multipart'))\n"
+    )
+    env = {"OPS_KEY": KEY, "PYTHONPATH": str(tmp_path / "without")}
+    with running_gateway({"auth": {"api_keys": [OPS]}, "flow": {"enabled": False}}, tmp_path, env=env) as gateway:
+        wire = Wire(gateway)
+        assert wire.ask("GET", "/api/v1/whoami", authorization=f"Bearer {KEY}").status == 200
+        page = wire.ask("GET", "/ui")
+        assert page.status == 501
+        assert "agentflow-gateway[admin]" in page.text
+        assert "content-security-policy" in page.headers
+
+
 def test_without_keys_whoever_is_on_this_machine_goes_on_as_the_local_principal(tmp_path: Path) -> None:
     with running_gateway({"flow": {"enabled": False}}, tmp_path, port=free_port()) as gateway:
         wire = Wire(gateway)
@@ -324,6 +385,93 @@ def test_odd_addresses_are_refused_or_empty_and_never_an_internal_error(wire: Wi
     answer = wire.ask("GET", path, cookie=wire.sign_in())
     assert answer.status < 500
     assert "<script>" not in answer.text
+
+
+def test_a_server_is_added_looked_at_and_removed(wire: Wire) -> None:
+    cookie = wire.sign_in()
+    csrf = {"csrf": wire.csrf(cookie)}
+    form = {**csrf, "name": "later", "url": "http://127.0.0.1:9/mcp", "type": "http"}
+    added = wire.post("/ui/servers", form, cookie=cookie)
+    assert (added.status, added.headers["location"]) == (303, "/ui/servers/later?done=added")
+    shown = wire.ask("GET", added.headers["location"], cookie=cookie).text
+    assert "The server is added." in shown
+    assert "unavailable" in shown
+    again = wire.post("/ui/servers", form, cookie=cookie)
+    assert again.status == 409
+    assert "later" in again.text
+    inside = wire.post("/ui/servers", {**form, "name": "inside", "url": "http://[::1]:9/mcp"}, cookie=cookie)
+    assert inside.status == 403
+    assert "not at a public address" in inside.text
+    removed = wire.post("/ui/servers/later", {**csrf, "do": "remove"}, cookie=cookie)
+    assert removed.headers["location"] == "/ui/servers?done=removed"
+    assert "/ui/servers/later" not in wire.ask("GET", "/ui/servers", cookie=cookie).text
+
+
+def test_a_credential_is_shown_without_its_secret_and_taken_away(wire: Wire) -> None:
+    stored(wire.gateway, Owner("default", "<b>kim</b>"), "crm")
+    cookie = wire.sign_in()
+    page = wire.ask("GET", "/ui/credentials", cookie=cookie)
+    assert "&lt;b&gt;kim&lt;/b&gt;" in page.text
+    assert "<b>kim" not in page.text
+    assert "hush" not in page.text
+    form = {"csrf": page.csrf, "tenant": "default", "principal": "<b>kim</b>", "server": "crm"}
+    assert wire.post("/ui/credentials", {**form, "tenant": "acme"}, cookie=cookie).status == 404
+    gone = wire.post("/ui/credentials", form, cookie=cookie)
+    assert gone.headers["location"] == "/ui/credentials?done=revoked"
+    after = wire.ask("GET", gone.headers["location"], cookie=cookie).text
+    assert "taken away" in after
+    assert "No principal has a credential" in after
+
+
+def test_whoever_is_only_asked_begins_at_the_approvals_and_is_told_how_many_wait(tmp_path: Path) -> None:
+    asks = {"tools": ["remember"], "effect": "approve", "ttl": 300, "approvers": {"who": ["role:finance"]}}
+    keys = [
+        OPS,
+        {"id": "fin", "key": "${VIEWER_KEY}", "kind": "user", "roles": ["finance"]},
+        {"id": "bot", "key": "${BOT_KEY}", "roles": ["agent"]},
+    ]
+    offer, called = tmp_path / "offer.json", tmp_path / "called"
+    offer.write_text('{"tools": [{"name": "remember", "inputSchema": {"type": "object"}}]}')
+    config = {
+        "mcpServers": {"notes": {"command": sys.executable, "args": [str(CHANGING), str(offer), str(called)]}},
+        "auth": {"api_keys": keys},
+        "flow": {"enabled": False},
+        "policy": {"data": {"settings": {"rules": {"asks": asks}}}},
+        "approvals": {"hold": 0.2},
+    }
+    bot = "bot-key-0123456789abcdef"
+    with running_gateway(config, tmp_path, env={"OPS_KEY": KEY, "VIEWER_KEY": VIEWER, "BOT_KEY": bot}) as gateway:
+        wire = Wire(gateway)
+        cookie = wire.sign_in(VIEWER)
+        start = wire.ask("GET", "/ui", cookie=cookie)
+        assert (start.status, start.headers["location"]) == (303, "/ui/approvals")
+        assert "Nothing waits for approval." in wire.ask("GET", "/ui/approvals", cookie=cookie).text
+        call = {"name": "notes__remember", "arguments": {}}
+
+        def asked() -> bool:
+            answer = gateway.rpc("tools/call", call, authorization=f"Bearer {bot}")
+            return "pproval" in str(answer) and "unknown" not in str(answer)
+
+        wait_until(asked, "the approval", evidence=gateway.log_text)
+        page = wire.ask("GET", "/ui/approvals", cookie=cookie)
+        assert re.search(r'class="count">1<span class="hidden"> to answer', page.text)
+        assert "anybody with the role finance" in page.text
+        assert 'class="count"' in wire.ask("GET", "/ui/keys", cookie=wire.sign_in()).text
+        [number] = re.findall(r'action="/ui/approvals/(\w+)"', page.text)
+        voted = wire.post(f"/ui/approvals/{number}", {"csrf": page.csrf, "do": "approve"}, cookie=cookie)
+        after = wire.ask("GET", voted.headers["location"], cookie=cookie)
+        assert after.status == 200
+        assert "Approved: the call goes on." in after.text
+        assert 'class="count"' not in after.text
+        records = "".join(path.read_text() for path in gateway.data_dir.rglob("*.jsonl"))
+        assert '"outcome":"forbidden"' not in records
+
+
+def test_a_name_with_what_cannot_be_seen_makes_no_markup_in_the_title() -> None:
+    title = visible("a\u200b</title><script>")
+    text = render("stranger.html", {"title": title, "problem": Forbidden("no")}).decode()
+    [head] = re.findall("<title>(.*?)</title>", text)
+    assert head == "a⟨U+200B⟩&lt;/title&gt;&lt;script&gt; · AgentFlow"
 
 
 def test_untrusted_text_is_escaped_spelled_out_and_cut() -> None:

@@ -294,6 +294,26 @@ async def test_nothing_stays_in_hand_whatever_the_answer() -> None:
     await run(made, call(answering(YES)))
 
 
+@pytest.mark.parametrize("who", ["caller", "role:finance"])
+async def test_a_request_that_is_cancelled_leaves_nothing_behind(kept: StoredApprovals, who: str) -> None:
+    async def never(method: str, params: JSON) -> JSON:
+        await asyncio.Event().wait()
+        return YES
+
+    made, before = stage(kept, hold=30), asyncio.all_tasks()
+    held = asyncio.ensure_future(run(made, call(never, who=who)))
+    await waiting(kept)
+    held.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await held
+    assert not made._in_hand and not made._watch._waiting
+    if made._watch._task is not None:
+        await made._watch._task
+    assert asyncio.all_tasks() == before
+    kept.vote(kept.pending()[0].id, ROOT, True)
+    assert (await run(stage(kept), call(who=who))).verdict is Verdict.PASS, "made again, it finds what was asked"
+
+
 async def test_too_many_open_questions_refuse_the_next() -> None:
     made = stage(in_memory(1))
     with pytest.raises(ApprovalRequired):
@@ -606,6 +626,20 @@ async def test_an_approval_covers_the_later_rounds_of_its_call_each_once(kept: S
     assert "requestState" not in last.params
     assert (await run(stage(kept), last)).verdict is Verdict.PASS
     assert subject.session.approvals == {"mail/send": 1} and following.session.approvals == {}
+
+
+async def test_people_asked_about_an_answer_only_are_asked_once_and_it_arrives(kept: StoredApprovals) -> None:
+    """A call went out unasked, its server asked something, and policy wants people to see the answer."""
+    sent: JSON = {"name": "mail__send", "arguments": {"to": CLEAR}, "requestState": "its own"}
+    sent["inputResponses"] = {"q": {"action": "accept", "content": {"amount": 5}}}
+    subject = modern(sent)
+    subject.params = sent
+    with pytest.raises(Interim) as caught:
+        await run(stage(kept), subject)
+    following = modern(back(caught.value.result, YES))
+    assert following.params == sent
+    assert (await run(stage(kept), following)).verdict is Verdict.PASS
+    assert len(kept.pending(state=None)) == 1
 
 
 async def test_an_interim_result_of_a_call_that_needed_no_approval_is_left_alone() -> None:

@@ -11,7 +11,18 @@ import pytest
 from agentflow.config import PolicyConfig
 from agentflow.errors import PolicyDenied, UnknownName, to_rpc
 from agentflow.identity.principal import Principal
-from agentflow.pipeline.call import GATEWAY, JSON, Call, Direction, Message, Session, UpstreamFacts, Verdict
+from agentflow.pipeline.call import (
+    GATEWAY,
+    JSON,
+    Call,
+    Direction,
+    Finding,
+    Message,
+    Pii,
+    Session,
+    UpstreamFacts,
+    Verdict,
+)
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.pipeline.stages.decide import Decide, unknown_name
 from agentflow.policy.engine import Engine
@@ -281,3 +292,83 @@ async def test_a_policy_that_reads_arguments_does_not_decide_without_them(broken
     subject.labelled = {"arguments": {"amount": 5}}
     assert (await run(stage, subject)).verdict is Verdict.PASS
     engine.close()
+
+
+async def test_while_the_policy_cannot_answer_every_name_gets_the_same_refusal(broken: Callable[[str], Engine]) -> None:
+    engine = broken('decision := {"allow": to_number(input.call.surface) == 1}')
+    stage = Decide(engine, facts_of)
+    said = set()
+    for ask in (stage.answering(AGENT, "tool"), _awaited(stage.visible(AGENT, "tool", CATALOGUE["crm__find"]))):
+        with pytest.raises(PolicyDenied) as caught:
+            await ask
+        said.add((caught.value.message, str(caught.value.data)))
+    assert len(said) == 1
+    engine.close()
+
+
+async def test_a_name_that_the_policy_cannot_decide_about_is_hidden(
+    broken: Callable[[str], Engine], caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = broken('decision := {"allow": to_number(object.get({"": "1"}, input.call.tool, "no")) == 1}')
+    stage = Decide(engine, facts_of)
+    await stage.answering(AGENT, "tool")
+    assert await _awaited(stage.visible(AGENT, "tool", CATALOGUE["crm__find"])) is False
+    assert "whether a tool of crm shows cannot be decided: policy_error" in caplog.text
+    engine.close()
+
+
+async def _awaited(found: bool | Awaitable[bool]) -> bool:
+    return found if isinstance(found, bool) else await found
+
+
+RESULTS = """
+decision := {"allow": false, "reasons": [{"code": "leak", "message": "no cards"}], "obligations": {}} if {
+	input.call.phase == "result"
+	"CREDIT_CARD" in input.call.pii.types
+} else := {"allow": true, "reasons": [], "obligations": {"redact": ["IBAN"], "cache_ttl": 9}} if {
+	input.call.phase == "result"
+	input.call.size > 100
+} else := {"allow": true, "obligations": {"approval": {"who": "caller", "ttl": 9}}} if {
+	input.call.phase == "result"
+	some finding in input.call.injection.findings
+	finding.rule == "override"
+} else := {"allow": true, "obligations": {"redact": ["EMAIL"], "mask": ["PHONE"]}}
+"""
+
+
+async def test_a_policy_that_names_results_is_asked_about_them(broken: Callable[[str], Engine]) -> None:
+    engine = broken(RESULTS)
+    found = Pii()
+
+    async def pii_of(call: Call, message: Message) -> Pii:
+        return found
+
+    stage, subject = Decide(engine, facts_of, pii_of), call("crm__find")
+
+    async def answer(text: str) -> Note:
+        body = {"content": [{"type": "text", "text": text}]}
+        return await run(stage, subject, Message("tools/call", Direction.OUTBOUND, body))
+
+    await run(stage, subject)
+    assert (await answer("short")).verdict is Verdict.PASS
+    assert subject.decision is not None
+    assert (subject.decision.obligations.redact, subject.decision.obligations.mask) == (("EMAIL", "PHONE"), ("PHONE",))
+    await answer("long " * 50)
+    owed = subject.decision.obligations
+    assert (set(owed.redact), owed.mask, owed.cache_ttl) == ({"EMAIL", "PHONE", "IBAN"}, (), 0)
+    found = Pii({"CREDIT_CARD": 1}, ["/content/0/text"])
+    with pytest.raises(PolicyDenied, match="no cards"):
+        await answer("short")
+    assert subject.decision.allow, "what is recorded of the call is how the call was decided"
+    found, subject.findings = Pii(), [Finding("override", 0.9, "/content/0/text", 0, 5, "x")]
+    with pytest.raises(PolicyDenied, match="cannot wait"):
+        await answer("short")
+    engine.close()
+
+
+async def test_a_policy_that_does_not_name_results_is_not_asked_about_them(engine: Engine) -> None:
+    stage, subject = Decide(engine, facts_of), call("crm__find")
+    await run(stage, subject)
+    asked = engine.evaluations
+    assert await run(stage, subject, Message("tools/call", Direction.OUTBOUND, {"content": []})) is SKIPPED
+    assert engine.evaluations == asked

@@ -16,7 +16,7 @@ import orjson
 from agentflow.admin.action import action, note
 from agentflow.admin.caller import ADMIN, OPERATOR, Caller
 from agentflow.admin.models import Page, Record, Verification
-from agentflow.admin.threads import in_thread, long_of
+from agentflow.admin.threads import in_background, in_thread
 from agentflow.audit import export as forms
 from agentflow.audit import index, query, signing
 from agentflow.audit.export import Format
@@ -145,7 +145,7 @@ async def verify(service: Service, caller: Caller, patience: float = 10.0) -> Ve
 
 async def _verify(service: Service, checking: _Checking) -> None:
     try:
-        checking.last = await long_of(service).done(lambda: _verified(service.config))
+        checking.last = await in_background(lambda: _verified(service.config))
     except (AgentFlowError, OSError) as error:
         why = error.message if isinstance(error, AgentFlowError) else type(error).__name__
         checking.last = Verification(state="failed", at=time.time(), notes=[why])

@@ -222,7 +222,8 @@ class Approve:
 
 
 async def _interim(call: Call, round: Round, approval: Approval, questions: JSON) -> Interim:
-    state = await asyncio.to_thread(round.state, approval.id)
+    own, answers = call.params.get("requestState"), call.params.get("inputResponses")
+    state = await asyncio.to_thread(round.state, approval.id, "", own, answers)
     result: JSON = {"resultType": "input_required", "requestState": state}
     if questions:
         result["inputRequests"] = questions

@@ -35,6 +35,7 @@ def upgrade() -> None:
     )
     op.create_index("approval_binding", "approval", ["tenant", "principal", "arguments", "state"])
     op.create_index("approval_state", "approval", ["state", "created"])
+    op.create_index("approval_expires", "approval", ["state", "expires"])
     op.create_table(
         "approval_vote",
         sa.Column("approval", sa.String(64), sa.ForeignKey("approval.id", ondelete="CASCADE"), primary_key=True),
