@@ -80,7 +80,7 @@ class Governed:
             self.cookies[who] = signed["set-cookie"].partition(";")[0]
         if form is None:
             return self.http("GET", path, cookie=self.cookies[who])[:2]
-        found = re.search(rb'name="csrf" value="([\w-]+)"', self.http("GET", "/ui", cookie=self.cookies[who])[1])
+        found = re.search(rb'name="csrf" value="([\w-]+)"', self.http("GET", "/ui/approvals", cookie=self.cookies[who])[1])
         assert found
         return self._send(path, {**form, "csrf": found[1].decode()}, cookie=self.cookies[who])[:2]
 
