@@ -39,6 +39,8 @@ def test_every_route_is_in_it_with_its_rule_its_parameters_and_what_it_takes() -
         told: dict[str, Any] = DOCUMENT["paths"][BASE + each.path][each.method.lower()]
         assert told["operationId"] == each.name and told["summary"].endswith(".")
         assert told["x-roles"] == sorted(each.rule.roles) and told["x-home-tenant"] is each.rule.home
+        matched = any(parameter["name"] == "If-Match" for parameter in told.get("parameters", ()))
+        assert matched is (each.name in ("activatePolicy", "rollBackPolicy"))
         in_path = {each["name"] for each in told.get("parameters", ()) if each["in"] == "path"}
         assert in_path == set(re.findall(r"{(\w+)}", each.path))
         assert ("requestBody" in told) is (each.body is not None or bool(each.takes))

@@ -104,9 +104,14 @@ def test_the_operator_may_deny_also_what_was_approved(run: Any, asked: Approval,
     assert code == 1 and "is denied already" in err
 
 
-def test_one_of_two_approvers_is_told_that_it_takes_another(run: Any, gateway: Any) -> None:
+def test_one_of_two_approvers_is_told_that_it_takes_another(
+    run: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     two = gateway.ask(BINDING, Wanted(("role:finance",), 2, 300.0))
     assert run("approve", two.id)[1] == f"{two.id}: open; it takes 1 more\n"
+    for name in ("USER", "LOGNAME", "USERNAME", "LNAME"):
+        monkeypatch.setenv(name, "another")
+    assert run("approve", two.id)[1] == f"{two.id}: open; it takes 1 more\n", "nor is one person two"
 
 
 def test_an_id_may_be_cut_as_long_as_it_names_one(run: Any, gateway: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,6 +213,11 @@ async def test_nobody_answers_in_time(world: World, era: str) -> None:
     assert ("expired", "") in world.steps() and world.ran() == []
 
 
+def test_what_expires_is_in_the_log_soon_though_nobody_comes_back(impatient: World) -> None:
+    assert "requestState" in call(impatient.gateway, "brief", "one")["result"]
+    wait_until(lambda: impatient.steps() == [("asked", "default/ada"), ("expired", "")], "its end", 20.0)
+
+
 async def test_a_handshake_client_is_sent_away_and_its_call_made_again_goes_through(impatient: World) -> None:
     async with connected(impatient.gateway, "legacy", None) as client:
         with pytest.raises(MCPError) as caught:

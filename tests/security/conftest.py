@@ -14,7 +14,10 @@ import pytest
 from faults.conftest import EVIL, evil
 from faults.speakers import HttpLegacy, HttpModern, wait_for_tools
 from gateway_process import REPOSITORY, Gateway, free_port, running_gateway
+from security.governed import Governed, governed
 from upstream_processes import listening_process
+
+from tests.gateway.service_world import told
 
 CANARY = REPOSITORY / "tests" / "pipeline" / "canary_server.py"
 # Everything the gateway knows that no server, log or file may learn.
@@ -26,6 +29,7 @@ SECRETS = {
     "AWS_SECRET_ACCESS_KEY": "aws-secret-hush",
     "AGENTFLOW_API_KEY": "client-side-key-hush",
 }
+ASKER = {"namespace": "asker", "trust": "trusted"}
 ADA = {"authorization": f"Bearer {SECRETS['ADA_KEY']}"}
 EVE = {"authorization": f"Bearer {SECRETS['EVE_KEY']}"}
 
@@ -54,6 +58,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
             "plain": {"url": url, "trust": "trusted"},
             "child": evil("--log", str(tmp_path / "child.jsonl"), env={"OWN": "yes"}, env_allow=["LET_IN"]),
             "canary": {"command": sys.executable, "args": [str(CANARY), "--stdio"], "trust": "trusted"},
+            "asker": told(tmp_path / "asker.jsonl", era="legacy", tools={"ask": {}, "slow": {}}, server=ASKER),
         },
         "auth": {"api_keys": [{"id": "ada", "key": "${ADA_KEY}"}, {"id": "eve", "key": "${EVE_KEY}"}]},
         "guard": {"master_key": "${VAULT_KEY}"},
@@ -65,10 +70,17 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         stack.enter_context(listening_process(command, port, tmp_path / "web.log"))
         gateway = stack.enter_context(running_gateway(config, tmp_path, env={**SECRETS, "LET_IN": "let in"}))
         house = House(gateway, HttpModern(gateway, ADA), HttpModern(gateway, EVE), tmp_path)
-        wait_for_tools(house.ada, "web__echo", "plain__echo", "child__echo", "canary__talk")
+        wait_for_tools(house.ada, "web__echo", "plain__echo", "child__echo", "canary__talk", "asker__ask")
         yield house
 
 
 @pytest.fixture
 def ada_session(house: House) -> HttpLegacy:
     return HttpLegacy(house.gateway, ADA)
+
+
+@pytest.fixture(scope="package")
+def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Governed]:
+    """A gateway with an administration, an issuer, and servers that people connect to."""
+    with governed(tmp_path_factory.mktemp("office")) as made:
+        yield made

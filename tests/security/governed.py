@@ -80,7 +80,8 @@ class Governed:
             self.cookies[who] = signed["set-cookie"].partition(";")[0]
         if form is None:
             return self.http("GET", path, cookie=self.cookies[who])[:2]
-        found = re.search(rb'name="csrf" value="([\w-]+)"', self.http("GET", "/ui/approvals", cookie=self.cookies[who])[1])
+        shown = self.http("GET", "/ui/approvals", cookie=self.cookies[who])[1]
+        found = re.search(rb'name="csrf" value="([\w-]+)"', shown)
         assert found
         return self._send(path, {**form, "csrf": found[1].decode()}, cookie=self.cookies[who])[:2]
 
@@ -92,9 +93,10 @@ class Governed:
         """What a command says, on both outputs."""
         env = {**ENV, "AGENTFLOW_DATA_DIR": str(self.gateway.data_dir)}
         said = io.StringIO()
-        with patch.dict("os.environ", env), patch("sys.stdin", io.TextIOWrapper(io.BytesIO(typed.encode()))):
-            with redirect_stdout(said), redirect_stderr(said):
-                cli.main([*words, "--config", str(self.gateway.config_path)])
+        hand = io.TextIOWrapper(io.BytesIO(typed.encode()))
+        outputs = redirect_stdout(said), redirect_stderr(said)
+        with patch.dict("os.environ", env), patch("sys.stdin", hand), outputs[0], outputs[1]:
+            cli.main([*words, "--config", str(self.gateway.config_path)])
         return said.getvalue()
 
 

@@ -1,4 +1,4 @@
-"""Canaries against whoever governs: what callers, servers and people type is clear in no store, page, answer or command.
+"""Canaries in a governed gateway: what callers, servers and people type is clear in no store, page, answer or command.
 
 THREATS 18. Personal data and secrets go in wherever a governed gateway takes text; then everything that it keeps and
 everything that it shows to its administrators is searched.
@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -76,10 +75,14 @@ def sung(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sung]:
 
 def listen(made: Sung) -> None:
     head = {"authorization": f"Bearer {ROOT_KEY}"}
-    with suppress(httpx2.HTTPError), httpx2.Client(timeout=120, trust_env=False) as client:
-        with client.stream("GET", f"{made.house.gateway.base}{BASE}/live/stream", headers=head) as answer:
-            for chunk in answer.iter_bytes():
-                made.live += chunk
+    url = f"{made.house.gateway.base}{BASE}/live/stream"
+    with (
+        suppress(httpx2.HTTPError),
+        httpx2.Client(timeout=120, trust_env=False) as client,
+        client.stream("GET", url, headers=head) as answer,
+    ):
+        for chunk in answer.iter_bytes():
+            made.live += chunk
 
 
 def last(made: Sung) -> bool:
@@ -102,14 +105,16 @@ def calls(made: Sung) -> None:
 
 
 def definitions(made: Sung) -> None:
-    """A server whose changed definition is held, with personal data in every part of it that people compare."""
+    """A server with personal data in a new definition, and in every part of a changed one, which people compare."""
     sing = made.canaries.sing
     tools = with_tool(lambda tool: tool.update(description=f"Sends it to {sing('description')}, {CARD}, {API_KEY}."))
     for path in (("title",), ("inputSchema", "properties", "to", "description"), ("_meta", "mail.example/team")):
         put(*path, value=sing(f"definition {path[-1]}"))(tools[0])
     put("inputSchema", "properties", sing("parameter name"), value={"enum": [sing("enum")]})(tools[0])
-    made.house.mail.change(tools=tools)
+    new = {"name": "write_to", "description": f"Writes to {sing('new definition')}.", "inputSchema": {"type": "object"}}
+    made.house.mail.change(tools=[*tools, new])
     wait_until(lambda: json.loads(made.house.rest("GET", "/quarantine")[1])["items"], "the held definition")
+    wait_until(lambda: b'"write_to"' in made.house.rest("GET", "/catalogue/tools")[1], "the new definition")
 
 
 def keys_and_credentials(made: Sung) -> None:
@@ -124,7 +129,8 @@ def keys_and_credentials(made: Sung) -> None:
     third = re.search(rb"af_\w{30,}", page)
     assert status == 200 and third, page
     by_command = made.house.command("keys", "create", "bob", "--roles", "agent", "--json")
-    made.secrets |= {first["key"], second["key"], third[0].decode(), json.loads(by_command[by_command.index("{") :])["key"]}
+    fourth = json.loads(by_command[by_command.index("{") :])
+    made.secrets |= {first["key"], second["key"], third[0].decode(), fourth["key"]}
     assert all(len(secret) > 7 for secret in made.secrets)
     made.house.command("credentials", "set", "own", "--principal", "default/bot", typed=f"{VALUE}\n")
     assert "result" in made.house.bot.call("own__echo", {"text": made.canaries.sing("with a credential")})
@@ -148,7 +154,8 @@ def people(made: Sung) -> None:
         assert house.rest("POST", path, json.dumps(body).encode())[0] >= 400
     house.rest("POST", "/keys", f"no JSON {sing('broken body')}".encode())
     bundle = json.loads(house.rest("GET", "/policies/file/files")[1])["files"]
-    bundle["agentflow/extra.rego"] = f'package agentflow.extra\n\nimport rego.v1\n\nwhose := "{made.by_hand("bundle")}"\n'
+    rule = f'package agentflow.extra\n\nimport rego.v1\n\nwhose := "{made.by_hand("bundle")}"\n'
+    bundle["agentflow/extra.rego"] = rule
     note = f"for {made.by_hand('note of a bundle')}"
     status, body = house.rest("POST", "/policies", json.dumps({"files": bundle, "note": note}).encode())
     assert status == 201, body
@@ -189,6 +196,8 @@ def test_no_answer_of_the_interface_and_no_live_record_is_clear(sung: Sung) -> N
             assert status == 200, (known, body)
             shown[known] = body
     assert len(shown) > 25 and b'"kind":"call"' in shown["stream"]
+    held = b"".join(body for path, body in shown.items() if "/quarantine/" in path)
+    assert b"EMAIL" in held and b"write_to" in shown[f"{BASE}/catalogue/tools"]
     assert b"<EMAIL_" in shown["stream"] and b"<EMAIL_" in shown[f"{BASE}/approvals?state=denied"]
     typed = {path for path in shown if "/policies" in path or "/approvals" in path}
     assert sung.leaks({path: body for path, body in shown.items() if path not in typed}) == []
@@ -223,6 +232,7 @@ def test_no_command_says_anything_clear(sung: Sung) -> None:
     ]  # fmt: skip
     shown = {" ".join(words): house.command(*words).encode() for words in commands}
     assert all(len(said) > 20 for said in shown.values()), {words: said[:200] for words, said in shown.items()}
+    assert b"EMAIL" in shown["pins diff"] and b"<EMAIL_" in shown["audit query -n 0 --jsonl"]
     assert sung.leaks(shown, but=sung.typed) == []
 
 
@@ -231,8 +241,8 @@ def ids(house: Governed, path: str) -> list[str]:
     plain = path.removeprefix(BASE).removeprefix("/ui")
     noun = plain.split("/")[1] if "/" in plain else ""
     if "{" not in path:
-        more = {f"{BASE}/approvals": "?state=denied", f"{BASE}/audit/records": "?limit=500", f"{BASE}/live": "?limit=100"}
-        return [path, *([path + more[path]] if path in more else [])]
+        more = {"approvals": "?state=denied", "audit/records": "?limit=500", "live": "?limit=100"}
+        return [path, *(path + query for name, query in more.items() if path == f"{BASE}/{name}")]
     lists = {
         "servers": ("/servers", "name"), "quarantine": ("/quarantine", "id"), "keys": ("/keys", "id"),
         "approvals": ("/approvals?state=denied", "id"), "policies": ("/policies", "revision"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from faults.speakers import raw_http
 from security.conftest import ADA, House
+from security.governed import ROOT_KEY, Governed, filled, page_routes, rest_routes
 
 ROUTES = ("/mcp", "/healthz", "/readyz", "/", "/nowhere")
 
@@ -25,6 +26,24 @@ def test_a_foreign_host_or_origin_is_refused_on_every_route(house: House, route:
         assert status(house, f"{start}Host: localhost\r\nOrigin: {origin}\r\n{key}") == 403, origin
     assert status(house, f"{start}Host: localhost\r\nHost: evil.example\r\n{key}") in (400, 421)
     assert status(house, f"{start}{key}") in (400, 421)
+
+
+BESIDE = [
+    ("GET", "/api/v1/openapi.json"), ("GET", "/.well-known/oauth-protected-resource"),
+    ("GET", "/.well-known/oauth-protected-resource/mcp"), ("GET", "/connect/far"), ("POST", "/connect/far"),
+    ("GET", "/oauth/callback/far"), ("GET", "/oauth/client/far"), ("GET", "/readyz"), ("POST", "/mcp"),
+]  # fmt: skip
+
+
+def test_so_it_is_on_every_route_that_there_is(office: Governed) -> None:
+    """Of the REST interface's table, the page's router, and what lies beside them, for somebody with a good key."""
+    for method, path in [*rest_routes(), *page_routes(), *BESIDE]:
+        body = b"{}" if method in ("POST", "PUT") else b""
+        head = {"authorization": f"Bearer {ROOT_KEY}", "content_type": "application/json"}
+        for host in ("evil.example", "127.0.0.1.evil.example"):
+            assert office.http(method, filled(path), body, **head, host=host)[0] == 421, (method, path)
+        for origin in ("http://evil.example", "null"):
+            assert office.http(method, filled(path), body, **head, origin=origin)[0] == 403, (method, path)
 
 
 def test_the_absolute_form_does_not_get_around_it(house: House) -> None:

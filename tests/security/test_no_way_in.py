@@ -33,6 +33,7 @@ def test_there_is_no_message_that_takes_a_server(house: House, ada_session: Http
         assert speaker.ask(method, SERVER)["error"]["code"] == -32601
     assert "result" in house.ada.ask("tools/list", SERVER)
     assert sorted({tool["name"].split("__")[0] for tool in house.ada.ask("tools/list")["result"]["tools"]}) == [
+        "asker",
         "canary",
         "child",
         "plain",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 from faults.speakers import BOTH_KINDS, ENVELOPE, LEGACY, HttpLegacy, exchange, message, raw_http
-from gateway_process import MODERN
+from gateway_process import MODERN, wait_until
 from security.conftest import ADA, EVE, House
 
 CAN_BE_ASKED = {**ENVELOPE, "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}}}
@@ -44,22 +46,35 @@ def ask(house: House, who: dict[str, str], tool: str, **more: Any) -> dict[str, 
 
 
 def test_a_held_call_is_given_back_to_its_principal_and_request_only_and_once(house: House) -> None:
-    # A handshake upstream's question, held for a 2026 client, is the gateway's own state; this one is the upstream's.
-    first = ask(house, ADA, "canary__ask")["result"]
-    assert first["resultType"] == "input_required"
+    """What a handshake server asks is put to a 2026 client in an answer: the call waits here, under a name of ours."""
+    first = ask(house, ADA, "asker__ask")["result"]
+    assert first["resultType"] == "input_required" and first["requestState"].startswith("agentflow-held.")
+    assert len(first["requestState"]) > 50, "not to be guessed"
     (key,) = first["inputRequests"]
-    answer = {key: {"action": "accept", "content": {"reply": "yes"}}}
+    answer = {key: {"action": "accept", "content": {}}}
     replay = {"requestState": first["requestState"], "inputResponses": answer}
-    own = "agentflow-held."
-    if first["requestState"].startswith(own):
-        made_up = {"requestState": own + "A" * 43, "inputResponses": answer}
-        unknown = ask(house, EVE, "canary__ask", **made_up)["error"]
-        for who, tool in ((EVE, "canary__ask"), (ADA, "canary__talk")):
-            refused = ask(house, who, tool, **replay)["error"]
-            assert (refused["code"], refused["message"]) == (unknown["code"], unknown["message"])
-    assert ask(house, ADA, "canary__ask", **replay)["result"]["resultType"] == "complete"
-    if first["requestState"].startswith(own):
-        assert ask(house, ADA, "canary__ask", **replay)["error"]["code"] == -32602
+    made_up = {"requestState": "agentflow-held." + "A" * 43, "inputResponses": answer}
+    unknown = ask(house, EVE, "asker__ask", **made_up)["error"]
+    for who, tool in ((EVE, "asker__ask"), (ADA, "canary__talk"), (EVE, "asker__slow")):
+        refused = ask(house, who, tool, **replay)["error"]
+        assert (refused["code"], refused["message"]) == (unknown["code"], unknown["message"])
+    assert ask(house, ADA, "asker__ask", **replay)["result"]["resultType"] == "complete"
+    assert ask(house, ADA, "asker__ask", **replay)["error"]["code"] == -32602
+
+
+def test_nobody_cancels_another_s_call(house: House, ada_session: HttpLegacy, tmp_path: Path) -> None:
+    """Ids of requests are numbers that anybody guesses; they count within one caller's session."""
+    until, eve = tmp_path / "until", HttpLegacy(house.gateway, EVE)
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(ada_session.call, "asker__slow", {"until": str(until), "text": "mine"})
+        wait_until(lambda: str(until) in (house.folder / "asker.jsonl").read_text(), "the call to be under way")
+        for number in range(1, 5):
+            told = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": number}}
+            assert eve.post(told)[0] == 202
+            assert exchange(house.gateway, told, {**ada_session.sent(), **EVE})[0] == 404
+        assert "result" in eve.ask("ping")
+        until.touch()
+        assert "slow: mine" in str(call.result(30)["result"])
 
 
 def test_an_era_cannot_be_mixed_into_a_session(house: House, ada_session: HttpLegacy) -> None:

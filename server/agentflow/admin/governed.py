@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field
 
 from agentflow.admin.models import Model, Wish
 
 Kind = Literal["user", "agent", "service"]
+CLEAN: Final = r"^[^\x00]*$"  # PostgreSQL keeps no NUL
 
 # Keys -------------------------------------------------------------------------------------------------------
 
@@ -99,7 +100,7 @@ class Approval(Model):
 class VoteWish(Wish):
     """What goes with a vote."""
 
-    comment: str = Field(default="", max_length=500)
+    comment: str = Field(default="", max_length=500, pattern=CLEAN)
 
 
 # Credentials ------------------------------------------------------------------------------------------------
@@ -155,7 +156,7 @@ class BundleWish(Wish):
     """A bundle as its files."""
 
     files: dict[str, str] = Field(min_length=1, max_length=1000)
-    note: str = Field(default="", max_length=500)
+    note: str = Field(default="", max_length=500, pattern=CLEAN)
 
 
 class TestRun(Model):

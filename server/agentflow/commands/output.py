@@ -24,10 +24,14 @@ class UsageError(AgentFlowError):
 
 
 def user() -> str:
-    """Who runs the command, for records of what was done by it."""
+    """Who runs the command, for records of what was done by it: whose process it is, whatever the environment says."""
     try:
+        import pwd
+    except ImportError:  # Windows
         return getpass.getuser()
-    except (OSError, KeyError):
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
         return str(os.getuid())
 
 

@@ -260,8 +260,8 @@ def binding_of(call: Call, revision: str, key: bytes) -> Binding:
 
     Args:
         key: under which its parameters, as canonical JSON without `_meta`, are hashed (BLAKE2b). What a later round of
-            an approved call adds to them is left out: that it belongs to this call its requestState has shown. The definition
-            of a tool or prompt, by which people knew what they approved, goes into the hash as well.
+            an approved call adds to them is left out: that it belongs to this call its requestState has shown. The
+            definition of a tool or prompt, by which people knew what they approved, goes into the hash as well.
     """
     later = call.round is not None and call.round.resumed is not None and call.round.resumed.leg
     left_out = {"_meta", "requestState", "inputResponses"} if later else {"_meta"}

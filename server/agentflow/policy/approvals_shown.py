@@ -89,5 +89,6 @@ def _arguments(call: Call) -> str:
     deep = call.decision is not None and call.decision.obligations.deep and not call.labelled_deep
     if labelled is None or deep:
         return _NOT_SHOWN
-    shown = labelled.get("arguments", {name: value for name, value in labelled.items() if name == "uri"})
+    said = {name: labelled[name] for name in ("uri", "arguments", "inputResponses") if name in labelled}
+    shown = said["arguments"] if said.keys() == {"arguments"} else said
     return _cut(plain(json.dumps(_shortened(shown), ensure_ascii=False, separators=(",", ":"), default=str)))

@@ -80,7 +80,10 @@ def check_bundle(bundle: Bundle, world: World | None = None) -> Report:
     evaluator, tests, problems = _compiled(bundle, RegoProcess)
     if evaluator is not None:
         evaluator.close()
-    return Report(bundle.path, bundle.revision, tests, tuple(problems), tuple(warnings_of(bundle, world or World())))
+    doubts = warnings_of(bundle, world or World())
+    if not tests and not problems:
+        doubts.append("no test is in it: nothing says what it is to do, and nothing spoke against it")
+    return Report(bundle.path, bundle.revision, tests, tuple(problems), tuple(doubts))
 
 
 class _Active:

@@ -633,9 +633,10 @@ async def test_people_asked_about_an_answer_only_are_asked_once_and_it_arrives(k
     sent: JSON = {"name": "mail__send", "arguments": {"to": CLEAR}, "requestState": "its own"}
     sent["inputResponses"] = {"q": {"action": "accept", "content": {"amount": 5}}}
     subject = modern(sent)
-    subject.params = sent
+    subject.params, subject.labelled = sent, sent
     with pytest.raises(Interim) as caught:
         await run(stage(kept), subject)
+    assert '"amount":5' in kept.pending()[0].wanted.shown
     following = modern(back(caught.value.result, YES))
     assert following.params == sent
     assert (await run(stage(kept), following)).verdict is Verdict.PASS

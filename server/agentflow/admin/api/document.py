@@ -19,6 +19,14 @@ JSON = dict[str, Any]
 BASE: Final = "/api/v1"
 _NAMES: Final = re.compile(r"{(\w+)}")
 _REFERENCE: Final = "#/components/schemas/{model}"
+_MATCHED: Final = (
+    {
+        "name": "If-Match",
+        "in": "header",
+        "description": "The ETag of /policies/current; 412 where something else is in force by now.",
+        "schema": {"type": "string"},
+    },
+)
 _RAISES: Final = re.compile(r"\n\s*(Args|Raises):.*", re.DOTALL)
 
 
@@ -53,7 +61,12 @@ def document(operations: Sequence[Operation]) -> JSON:
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "An API key or an access token."},
                 "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-                "session": {"type": "apiKey", "in": "cookie", "name": "agentflow_session"},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": "agentflow_session",
+                    "description": "Over https `__Host-agentflow_session`.",
+                },
                 "csrf": {"type": "apiKey", "in": "header", "name": "X-CSRF-Token"},
             },
         },
@@ -72,7 +85,7 @@ def _described(each: Operation, schemas: JSON) -> JSON:
     }
     if rest.strip():
         told["description"] = " ".join(rest.split())
-    if parameters := [*_of_path(each), *_of_query(each.query)]:
+    if parameters := [*_of_path(each), *_of_query(each.query), *(_MATCHED if each.matched else ())]:
         told["parameters"] = parameters
     content = {media: {"schema": {"type": "string", "format": "binary"}} for media in each.takes}
     if each.body is not None:

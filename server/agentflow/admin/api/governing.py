@@ -149,7 +149,7 @@ POLICIES: Final = (
     Operation(
         "POST", "/policies/rollback", "rollBackPolicy", "policies", policies.roll_back,
         lambda asked: (asked.body.to_file, _expected(asked)),
-        body=RollBack, bare=True, result=InForce, answer=_tagged,
+        body=RollBack, bare=True, result=InForce, answer=_tagged, matched=True,
     ),
     Operation("GET", "/policies/replays/{id}", "showReplay", "policies", replays.show, _id, result=Replay),
     Operation(
@@ -173,7 +173,7 @@ POLICIES: Final = (
     ),
     Operation(
         "POST", "/policies/{revision}/activate", "activatePolicy", "policies", policies.activate,
-        lambda asked: (asked.path["revision"], _expected(asked)), result=InForce, answer=_tagged,
+        lambda asked: (asked.path["revision"], _expected(asked)), result=InForce, answer=_tagged, matched=True,
     ),
 )  # fmt: skip
 OPERATIONS: Final = (*KEYS, *APPROVALS, *CREDENTIALS, *POLICIES)

@@ -66,6 +66,7 @@ class Operation:
         takes: media types that a body may have beside JSON.
         bare: whether the body may be left out.
         answer: makes the response where it is not `result` in JSON.
+        matched: whether `If-Match` says what is to be replaced (RFC 9110, 13.1.1).
     """
 
     method: str
@@ -82,6 +83,7 @@ class Operation:
     takes: tuple[str, ...] = ()
     bare: bool = False
     answer: Answer | None = None
+    matched: bool = False
 
     @property
     def rule(self) -> Rule:
@@ -104,6 +106,8 @@ class Operation:
             raise InvalidArguments("This takes no query parameters")
         if not all(part.isprintable() for part in request.path_params.values()):
             raise NotFound("There is nothing of that name")
+        if any("\0" in text for _, text in request.query_params.multi_items()):
+            raise InvalidArguments("A query parameter holds a NUL")  # which PostgreSQL knows no text with
         asked = Asked(service, caller, request, request.path_params, query, self._body(request, raw), raw)
         try:
             found = await self.action(service, caller, *self.args(asked))

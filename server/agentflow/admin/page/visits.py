@@ -116,7 +116,7 @@ class Visit:
 
     def asked(self, name: str, longest: int = 500) -> str:
         """A parameter of the address, "" where there is none; cut."""
-        return self.request.query_params.get(name, "")[:longest].strip()
+        return self.request.query_params.get(name, "")[:longest].replace("\0", "").strip()
 
     def may(self, action: Callable[..., Any]) -> bool:
         """Whether the caller may do this."""
@@ -326,7 +326,7 @@ async def _form(data: FormData) -> Form:
         if isinstance(value, UploadFile):
             form.files[name] = await value.read()
         else:
-            form.texts[name] = value.replace("\r\n", "\n").replace("\r", "\n")
+            form.texts[name] = value.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "")
     await data.close()
     return form
 
