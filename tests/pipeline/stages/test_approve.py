@@ -48,8 +48,6 @@ from agentflow.store.opened import Store
 CALLER = Principal("ada", roles=("agent",))
 YES: JSON = {"action": "accept", "content": {"approve": True}}
 CLEAR, TOKEN = "ada@example.org", "<EMAIL_1f3a>"
-
-
 BOB = Principal("bob", roles=("finance",))
 ROOT = Principal("root", roles=("admin",))
 
@@ -155,66 +153,6 @@ async def test_the_question_shows_labelled_arguments_and_a_form_to_say_yes() -> 
     assert TOKEN in question["message"]
     assert CLEAR not in question["message"]
     assert question["requestedSchema"]["properties"]["approve"]["type"] == "boolean"
-
-
-async def test_nothing_of_unlabelled_arguments_is_shown() -> None:
-    asked: list[JSON] = []
-    subject = call(answering(YES, asked))
-    subject.labelled = None
-    await run(stage(), subject)
-    assert CLEAR not in asked[0]["message"]
-
-
-async def test_characters_that_hide_or_reorder_are_spelt_out() -> None:
-    asked: list[JSON] = []
-    subject = call(answering(YES, asked))
-    subject.labelled = {"arguments": {"to": "a\u202eb\u200bc\nYes, approved"}}
-    subject.target = "send\nApprove"
-    await run(stage(), subject)
-    assert "\u202e" not in asked[0]["message"]
-    assert "\u200b" not in asked[0]["message"]
-    assert "\\u202e" in asked[0]["message"]
-    assert len(asked[0]["message"].splitlines()) == 3
-
-
-async def shown(arguments: JSON) -> str:
-    """What a person is shown of labelled arguments."""
-    asked: list[JSON] = []
-    subject = call(answering(YES, asked))
-    subject.labelled = {"arguments": arguments}
-    await run(stage(), subject)
-    return str(asked[0]["message"])
-
-
-async def test_a_long_text_pushes_nothing_out_of_sight() -> None:
-    message = await shown({"text": "a" * 100_000 + "the end", "amount": 9_999})
-    assert (
-        len(message) < 3000 and '"amount":9999' in message and "the end" in message and "100007 characters" in message
-    )
-
-
-async def test_where_not_everything_can_be_shown_it_says_so_first() -> None:
-    message = await shown({f"padding {number}": number for number in range(5_000)} | {"amount": 9_999})
-    assert len(message) < 3000 and "Arguments: (the first 2000 of" in message
-
-
-async def test_what_looks_like_nothing_is_spelt_out() -> None:
-    message = await shown({"to": "a\u3164\u2800\u00a0\ufe0f\u034fb\U000e0041"})
-    assert r"a\u3164\u2800\u00a0\ufe0f\u034fb\U000e0041" in message
-
-
-@pytest.mark.parametrize(("odd", "seen"), [(2**70, str(2**70)), ("\ud800", r"\ud800"), (1e400, "Infinity")])
-async def test_values_that_few_can_write_can_be_approved_all_the_same(odd: Any, seen: str) -> None:
-    assert seen in await shown({"odd": odd})
-
-
-async def test_an_address_with_personal_data_in_it_is_not_in_the_question() -> None:
-    asked: list[JSON] = []
-    subject = call(answering(YES, asked))
-    subject.surface, subject.params = "resources/read", {"uri": f"mail://{CLEAR}"}
-    subject.target, subject.labelled = f"mail://{CLEAR}", {"uri": f"mail://{TOKEN}"}
-    await run(stage(), subject, "resources/read")
-    assert CLEAR not in asked[0]["message"] and TOKEN in asked[0]["message"]
 
 
 @pytest.mark.parametrize(
