@@ -11,7 +11,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urljoin
 
+import httpx2
 import pytest
 import uvicorn
 from gateway.upstreams.exchanges import ALICE, LIMITS, Client, call, said, settled, tasks, until
@@ -23,6 +25,7 @@ from starlette.routing import Route
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamUnavailable
 from agentflow.flow.port import CALLER, Caller
+from agentflow.gateway.upstreams import openapi
 from agentflow.gateway.upstreams.local import InProcess, OpenApiConnector, ToolsConnector
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import Era
@@ -371,6 +374,44 @@ async def test_a_redirect_stays_on_its_server(api: Api, closing: list[InProcess]
     result = await peer.request("tools/call", call("away"), Client(), 20)
     assert result["isError"] is True
     assert "307" in said(result)
+
+
+@pytest.mark.parametrize(
+    ("place", "named"),
+    [
+        ("https://docs.example.com/openapi.json", "http://127.0.0.1:9/v1"),
+        ("https://docs.example.com/openapi.json", "http://localhost/v1"),
+        ("https://docs.example.com/openapi.json", "http://10.1.2.3/v1"),
+        ("https://docs.example.com/openapi.json", "http://[::ffff:192.168.0.1]/v1"),
+        ("https://docs.example.com/openapi.json", "http://2130706433/v1"),
+        ("https://docs.example.com/openapi.json", "//169.254.169.254/latest/meta-data"),
+        ("http://127.0.0.1:8000/openapi.json", "http://169.254.169.254/latest"),
+        ("http://10.0.0.1/openapi.json", "http://nowhere.{host}/"),
+    ],
+)
+async def test_a_document_leads_nobody_inside(place: str, named: str) -> None:
+    """THREATS 13: what a document says of its API is not what the operator says."""
+    about = document(servers=[{"url": named, "variables": {"host": {"default": "invalid"}}}])
+    config = ServerConfig(spec=place)
+    with pytest.raises(UpstreamUnavailable, match="that its document names") as refused:
+        await openapi.judge("pets", config, about, place)
+    assert "base_url" in refused.value.fix
+    client = openapi.api_client("pets", config, LIMITS, about, place)
+    async with client:
+        with pytest.raises(httpx2.ConnectError, match="that its document names"):
+            await client.get("/pets/1")
+    await openapi.judge("pets", ServerConfig(spec=place, base_url=urljoin(place, named)), about, place)
+
+
+async def test_a_document_from_inside_may_name_another_place_inside(api: Api) -> None:
+    port = api.url.rpartition(":")[2]
+    about = document(servers=[{"url": f"http://127.0.0.1:{port}/v1"}])
+    place = f"http://localhost:{port}/v1/openapi.json"
+    config = ServerConfig(spec=place)
+    await openapi.judge("pets", config, about, place)
+    async with openapi.api_client("pets", config, LIMITS, about, place) as client:
+        assert (await client.get("pets/3")).json()["id"] == 3
+    assert api.seen[-1]["host"] == f"127.0.0.1:{port}"
 
 
 async def test_an_answer_beyond_the_limit_is_an_error(api: Api, closing: list[InProcess]) -> None:

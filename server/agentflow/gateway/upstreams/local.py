@@ -145,6 +145,7 @@ class OpenApiConnector(InProcess):
         from agentflow.gateway.upstreams import openapi
 
         document, origin = await openapi.fetch(self._name, self._config, self._limits)
+        await openapi.judge(self._name, self._config, document, origin)
         client = openapi.api_client(self._name, self._config, self._limits, document, origin, self._source)
         try:
             provider = await asyncio.to_thread(self._provider, document, client)

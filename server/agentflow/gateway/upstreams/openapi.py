@@ -1,11 +1,13 @@
 """Gets an OpenAPI document, and makes the HTTP client its operations are called with.
 
 Refuses a redirect to another origin (it would take the credentials along), documents and answers larger than
-`limits.max_result`, and a document that names no server when the configuration does not either.
+`limits.max_result`, and a document that names no server when the configuration does not either. A document from the
+network that names another host than its own leads to the public Internet only, unless it came from a place inside.
 """
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,12 +20,15 @@ from mcp_types import ToolAnnotations
 
 from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import UpstreamUnavailable
+from agentflow.gateway.upstreams import reach
 from agentflow.gateway.upstreams.openapi_auth import Authorising
 from agentflow.identity.downstream import Source
 from agentflow.identity.downstream import origin as place_of
+from agentflow.identity.fetching import literally_here, permitted
 
 JSON = dict[str, Any]
 _REDIRECTS = 5
+_PORTS = {"http": 80, "https": 443}
 
 
 def _headers(config: ServerConfig) -> dict[str, str]:
@@ -108,12 +113,47 @@ def api_client(
     if source is not None and place_of(base) != place_of(source.url):
         what = f"{name}: its document says that the API is somewhere else than the entry does"
         raise UpstreamUnavailable(what, fix="set `base_url`: callers' credentials go to no other place")
+    inner: httpx2.AsyncBaseTransport = httpx2.AsyncHTTPTransport() if source is None else Authorising(source)
+    if not config.base_url and _leads_elsewhere(place, base):
+        inner = _Judged(inner, name, _inside(place))
     return httpx2.AsyncClient(
         base_url=base,
         headers=_headers(config) if source is None else config.headers,
         timeout=config.timeout,
-        transport=_Bounded(httpx2.AsyncHTTPTransport() if source is None else Authorising(source), limits.max_result),
+        transport=_Bounded(inner, limits.max_result),
     )
+
+
+async def judge(name: str, config: ServerConfig, document: JSON, place: str) -> None:
+    """Look once, before the first call, whether the API is where its document may say that it is.
+
+    Raises:
+        UpstreamUnavailable: only the document says so, and it is no place that a document may name.
+    """
+    base = urlsplit(urljoin(place, _server(document)))
+    if not config.base_url and base.hostname and _leads_elsewhere(place, base.geturl()):
+        await _addresses(base.hostname, base.port or _PORTS.get(base.scheme, 443), name, _inside(place))
+
+
+async def _addresses(host: str, port: int, name: str, private: bool) -> list[str]:
+    try:
+        return await reach.resolved(host, port, f"{name}: the API that its document names", private)
+    except UpstreamUnavailable as error:
+        raise UpstreamUnavailable(str(error), fix="set `base_url` if it is meant to be there", sent=False) from None
+
+
+def _leads_elsewhere(place: str, base: str) -> bool:
+    """Whether a document from the network names another host than the one that it came from."""
+    return bool(place) and urlsplit(place).hostname != urlsplit(base).hostname
+
+
+def _inside(place: str) -> bool:
+    """Whether an address as it is written is this machine's or a private network's."""
+    host = urlsplit(place).hostname or ""
+    try:
+        return literally_here(host) or not permitted(ipaddress.ip_address(host), False)
+    except ValueError:
+        return False
 
 
 def _server(document: JSON) -> str:
@@ -139,6 +179,28 @@ def annotate(route: Any, component: Any) -> None:
         destructive_hint=method in ("PUT", "PATCH", "DELETE"),
         open_world_hint=True,
     )
+
+
+class _Judged(httpx2.AsyncBaseTransport):
+    """Connects to the very address that was judged: a name that changes its mind leads nowhere else."""
+
+    def __init__(self, inner: httpx2.AsyncBaseTransport, name: str, private: bool) -> None:
+        self._inner = inner
+        self._name = name
+        self._private = private
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = request.url
+        try:
+            found = await _addresses(url.host, url.port or _PORTS.get(url.scheme, 443), self._name, self._private)
+        except UpstreamUnavailable as error:
+            raise httpx2.ConnectError(str(error), request=request) from None
+        request.extensions = {**request.extensions, "sni_hostname": url.host}
+        request.url = url.copy_with(host=found[0])
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
 
 
 class _Bounded(httpx2.AsyncBaseTransport):

@@ -16,11 +16,12 @@ from agentflow.errors import UpstreamUnavailable
 from agentflow.identity.fetching import permitted
 
 
-async def resolved(host: str, port: int, label: str) -> list[str]:
+async def resolved(host: str, port: int, label: str, private: bool = False) -> list[str]:
     """The addresses of a host, every one of them public.
 
     Args:
         label: how messages name the server.
+        private: whether those of a private network or this machine will do; a metadata service's never do.
 
     Raises:
         UpstreamUnavailable: one is not, or there is none.
@@ -30,7 +31,7 @@ async def resolved(host: str, port: int, label: str) -> list[str]:
     except (OSError, UnicodeError):
         raise UpstreamUnavailable(f"{label} cannot be reached: its name is not known", sent=False) from None
     addresses = list(dict.fromkeys(str(each[4][0]).partition("%")[0] for each in found))
-    if not addresses or not all(permitted(ipaddress.ip_address(each), False) for each in addresses):
+    if not addresses or not all(permitted(ipaddress.ip_address(each), private) for each in addresses):
         raise UpstreamUnavailable(
             f"{label} is not at a public address",
             fix="servers inside this network are for the configuration file, or admin.private_servers",
