@@ -332,9 +332,7 @@ class ServeConfig(Section):
     )
     allowed_hosts: tuple[str, ...] = Field(default=(), description="Further `Host` values that are answered.")
     allowed_origins: tuple[str, ...] = Field(default=(), description="Further `Origin` values that are answered.")
-    log_level: LogLevel = Field(
-        default="info", description="What is logged to stderr."
-    )
+    log_level: LogLevel = Field(default="info", description="What is logged to stderr.")
 
 
 def _kept_in(section: S, field: str, url: SecretStr) -> S:

@@ -49,6 +49,12 @@ class ConfigError(AgentFlowError):
     kind = "config_error"
 
 
+class ChoiceAltered(ConfigError):
+    """What the database says of policies was not written by this installation, or has been altered since."""
+
+    kind = "choice_altered"
+
+
 class ParseError(AgentFlowError):
     """What came is not JSON."""
 

@@ -21,7 +21,7 @@ def test_of_many_who_expect_the_same_choice_one_is_followed(
 ) -> None:
     url = SecretStr(request.getfixturevalue("database")) if kind == "postgresql" else None
     store = Store(tmp_path, StoreConfig(url=url))
-    bundles = LiveBundles(store)
+    bundles = LiveBundles(store, lambda: bytes(32))
     revision = bundles.upload({"agentflow/policy.rego": POLICY}, "default/root").revision
     made: list[int] = []
     refused: list[Conflict] = []

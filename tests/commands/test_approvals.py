@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 
 from agentflow import cli
 from agentflow.audit.read import entries
-from agentflow.config import StoreConfig
+from agentflow.config import Config, StoreConfig
+from agentflow.guard.vault import open_vault
 from agentflow.policy.approvals import Approval, Binding, State, Wanted
 from agentflow.policy.approvals_stored import StoredApprovals
 from agentflow.store.opened import Store
@@ -33,7 +35,9 @@ def gateway(tmp_path: Path) -> Iterator[StoredApprovals]:
     """The approvals as a running gateway has them open."""
     store = Store(tmp_path / "data", StoreConfig())
     (tmp_path / "data").mkdir(mode=0o700)
-    yield StoredApprovals(store, "default", lambda: b"k" * 32, lambda event: None)
+    with closing(open_vault(Config(data_dir=tmp_path / "data"))) as vault:
+        key = vault.derived_key("agentflow", b"approvals")
+    yield StoredApprovals(store, "default", lambda: key, lambda event: None)
     store.close()
 
 

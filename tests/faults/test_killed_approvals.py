@@ -23,12 +23,12 @@ from gateway_process import Gateway, free_port, running_gateway, wait_until
 from agentflow import cli
 from agentflow.audit.log import AuditLog
 from agentflow.audit.read import entries
-from agentflow.config import AuditConfig, StoreConfig
+from agentflow.config import AuditConfig, Config, StoreConfig
 from agentflow.errors import AgentFlowError, StoreUnavailable
 from agentflow.policy.approvals import Approval, State
 from agentflow.policy.approvals_stored import StoredApprovals
 from agentflow.store.opened import Store
-from tests.gateway.approvals_world import BOB, ENV, KEYS, back, call, calls, config, ran
+from tests.gateway.approvals_world import BOB, ENV, KEYS, back, call, calls, config, key, ran
 from tests.gateway.service_world import told_over_http
 
 JSON = dict[str, Any]
@@ -93,7 +93,7 @@ class Load:
 def approver(data_dir: Path) -> Iterator[StoredApprovals]:
     """Bob, who says yes to whatever waits, through the store and the audit log as the command line does."""
     store, audit, ended = Store(data_dir, StoreConfig()), AuditLog(data_dir, AuditConfig()), threading.Event()
-    approvals = StoredApprovals(store, "default", bytes, audit.event)
+    approvals = StoredApprovals(store, "default", lambda: key(Config(data_dir=data_dir)), audit.event)
 
     def work() -> None:
         waiting: Sequence[Approval] = ()

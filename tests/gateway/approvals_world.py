@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from agentflow.audit.read import entries
-from agentflow.config import StoreConfig
+from agentflow.config import Config
+from agentflow.guard.vault import open_vault
 from agentflow.identity.principal import Principal
 from agentflow.policy.approvals import Approval, State
 from agentflow.policy.approvals_stored import StoredApprovals
@@ -74,11 +75,13 @@ def config(folder: Path, record: Path, hold: float = 20.0, store: str | None = N
 class Desk:
     """The approvals beside running gateways, as the command line has them."""
 
-    store: Store
+    config: Config
+    store: Store = field(init=False)
     approvals: StoredApprovals = field(init=False)
 
     def __post_init__(self) -> None:
-        self.approvals = StoredApprovals(self.store, "default", lambda: b"", lambda event: None)
+        self.store = Store(self.config.data_dir, self.config.store)
+        self.approvals = StoredApprovals(self.store, "default", lambda: key(self.config), lambda event: None)
 
     def open(self) -> list[Approval]:
         return list(self.approvals.pending())
@@ -96,7 +99,14 @@ class Desk:
 
 
 def desk(data_dir: Path, url: str | None = None) -> Desk:
-    return Desk(Store(data_dir, StoreConfig.model_validate({"url": url})))
+    shared = {"store": {"url": url}, "guard": {"master_key": ENV["MASTER"]}} if url else {}
+    return Desk(Config.model_validate({"data_dir": data_dir, **shared}))
+
+
+def key(config: Config) -> bytes:
+    """What the approvals of a gateway that has begun are sealed with."""
+    with closing(open_vault(config)) as vault:
+        return vault.derived_key("agentflow", b"approvals")
 
 
 @dataclass

@@ -182,6 +182,49 @@ def test_what_cannot_be_put_in_force_leaves_what_was_and_is_recorded(
         assert may_echo(gateway)
 
 
+def test_what_somebody_writes_into_the_database_is_not_followed_nor_started_with(
+    tmp_path: Path, policy: Policy, bundles: dict[str, Path]
+) -> None:
+    from agentflow.config import StoreConfig
+    from agentflow.store.opened import Store
+    from agentflow.store.tables import POLICY_CHOICES
+
+    def refusals() -> list[dict[str, Any]]:
+        return [each for each in records(tmp_path / "data") if each.get("kind") == "policy" and "outcome" in each
+                and each["outcome"] == "choice_altered"]  # fmt: skip
+
+    store = Store(tmp_path / "data", StoreConfig())
+    with running_gateway(CONFIG, tmp_path) as gateway:
+        gateway.wait_for_tools("good__echo")
+        policy("upload", str(bundles["but"]), "--activate")
+        followed(gateway, False)
+        row = {"revision": "", "time": 1.0, "chosen_by": "default/root", "seal": bytes(32)}
+        with store.database().begin() as db:
+            db.execute(POLICY_CHOICES.insert().values(**row))
+        wait_until(lambda: len(refusals()) == 1, "the refusal of the row", 20.0, gateway.log_text)
+        assert not may_echo(gateway)
+        assert "default/root" not in json.dumps(refusals())
+        policy("activate", policy("list")["bundles"][0]["revision"])
+        wait_until(lambda: gateway.log_text().count("is in force, chosen") == 2, "the next", 20.0, gateway.log_text)
+        with store.database().begin() as db:  # as if nobody had ever chosen
+            db.execute(POLICY_CHOICES.delete())
+        wait_until(lambda: len(refusals()) == 2, "the refusal of none", 20.0, gateway.log_text)
+        assert not may_echo(gateway)
+        with store.database().begin() as db:
+            db.execute(POLICY_CHOICES.insert().values(**row))
+    store.close()
+    command = [sys.executable, "-m", "agentflow", "serve", "--config", str(tmp_path / "agentflow.yaml"), "--port", "0"]
+    started = subprocess.run(
+        command, env=child_environment(tmp_path / "data"), capture_output=True, text=True, timeout=60
+    )
+    assert started.returncode == 1
+    assert "altered in the database" in started.stderr
+    policy("rollback", "--to-file")
+    with running_gateway(CONFIG, tmp_path) as gateway:
+        gateway.wait_for_tools("good__echo")
+        assert may_echo(gateway)
+
+
 def test_a_refused_upload_says_where_and_is_recorded(tmp_path: Path, policy: Policy, bundles: dict[str, Path]) -> None:
     test = "package agentflow_test\n\nimport rego.v1\n\ntest_it if data.agentflow.decision.allow == false\n"
     (bundles["all"] / "p_test.rego").write_text(test)

@@ -8,23 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from pydantic import SecretStr
 
 from agentflow.audit.events import Event
 from agentflow.config import PolicyConfig, StoreConfig
-from agentflow.errors import AuditUnavailable, ConfigError, Conflict
+from agentflow.errors import AuditUnavailable, ChoiceAltered, ConfigError, Conflict
 from agentflow.policy import engine as engines
-from agentflow.policy import live, process
-from agentflow.policy.archive import pack
-from agentflow.policy.bundle import read_bundle
+from agentflow.policy import live, live_seal, process
+from agentflow.policy.archive import contents_of, pack
+from agentflow.policy.bundle import bundle_of, read_bundle
 from agentflow.policy.engine import Engine
 from agentflow.policy.live import LiveBundles, files_of
 from agentflow.store.opened import Store
+from agentflow.store.tables import POLICY_BUNDLES, POLICY_CHOICES
 
 RULE = 'package agentflow\n\nimport rego.v1\n\ndecision := {{"allow": {allow}}}\n'
 TEST = "package agentflow_test\n\nimport rego.v1\n\ntest_it if data.agentflow.decision.allow == {allow}\n"
 YES = {"agentflow/p.rego": RULE.format(allow="true"), "data.json": '{"a": {"b": 1}}'}
 NO = {"agentflow/p.rego": RULE.format(allow="false"), "agentflow/p_test.rego": TEST.format(allow="false")}
+
+
+def key() -> bytes:
+    """What the vault of this installation gives."""
+    return b"k" * 32
 
 
 @dataclass
@@ -49,8 +56,8 @@ class Desk:
 def desk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Desk]:
     url = request.getfixturevalue("database") if request.param == "postgres" else None
     store = Store(tmp_path / "data", StoreConfig(url=SecretStr(url) if url else None))
-    desk = Desk(store, LiveBundles(store))
-    desk.bundles = LiveBundles(store, desk.record)
+    desk = Desk(store, LiveBundles(store, key))
+    desk.bundles = LiveBundles(store, key, desk.record)
     yield desk
     store.close()
 
@@ -165,8 +172,6 @@ def test_what_cannot_be_recorded_is_not_done(desk: Desk) -> None:
 
 
 def test_a_bundle_altered_in_the_database_is_not_used(desk: Desk) -> None:
-    from agentflow.store.tables import POLICY_BUNDLES
-
     done = desk.bundles.upload(NO, "x")
     body = pack({"agentflow/p.rego": RULE.format(allow="true")}, {}, done.revision)
     with desk.store.database().begin() as db:
@@ -175,9 +180,92 @@ def test_a_bundle_altered_in_the_database_is_not_used(desk: Desk) -> None:
         desk.bundles.bundle(done.revision)
 
 
+def test_a_bundle_that_somebody_put_into_the_database_cannot_be_chosen_until_it_is_uploaded(desk: Desk) -> None:
+    mine = desk.bundles.upload(NO, "x")
+    theirs = bundle_of(contents_of(YES))
+    row = {"revision": theirs.revision, "body": pack(theirs.texts, theirs.data, theirs.revision)}
+    with desk.store.database().begin() as db:
+        seal = db.scalar(sa.select(POLICY_BUNDLES.c.seal).where(POLICY_BUNDLES.c.revision == mine.revision))
+        db.execute(POLICY_BUNDLES.insert().values(**row, uploaded=1.0, uploaded_by="x", note="", seal=seal))
+    with pytest.raises(ChoiceAltered, match="uploaded"):
+        desk.bundles.activate(theirs.revision[:8], "x")
+    assert desk.bundles.newest() is None
+    assert not desk.bundles.upload(YES, "x").new
+    assert desk.bundles.activate(theirs.revision[:8], "x").revision == theirs.revision
+
+
+def change(desk: Desk, **values: object) -> None:
+    """Write to the newest choice past the product."""
+    with desk.store.database().begin() as db:
+        newest = sa.select(sa.func.max(POLICY_CHOICES.c.number)).scalar_subquery()
+        db.execute(POLICY_CHOICES.update().where(POLICY_CHOICES.c.number == newest).values(**values))
+
+
+def counts_not(desk: Desk) -> None:
+    """The newest choice counts for nobody, and nothing is chosen by way of it."""
+    newest = desk.bundles.newest()
+    assert newest is not None and not newest.ours
+    assert not any(each.in_force for each in desk.bundles.list())
+    assert not desk.bundles.history()[0].ours
+    for ask in (desk.bundles.chosen, desk.bundles.in_force, lambda: desk.bundles.roll_back("x")):
+        with pytest.raises(ChoiceAltered):
+            ask()
+    assert desk.bundles.newest() == newest
+
+
+def test_a_choice_that_somebody_put_into_the_database_does_not_count_and_the_next_one_does(desk: Desk) -> None:
+    one, two = (desk.bundles.upload(files, "x").revision for files in (YES, NO))
+    mine = desk.bundles.activate(two, "x")
+    with desk.store.database().begin() as db:
+        seal = db.scalar(sa.select(POLICY_CHOICES.c.seal))
+        row = {"revision": one, "time": mine.time, "chosen_by": "x", "seal": seal}
+        db.execute(POLICY_CHOICES.insert().values(number=mine.number + 1000, **row))
+    counts_not(desk)
+    assert desk.bundles.activate(two, "x").ours
+    assert desk.bundles.chosen() == two
+    with desk.store.database().begin() as db:
+        db.execute(POLICY_CHOICES.insert().values(number=mine.number + 5000, **{**row, "revision": ""}))
+    counts_not(desk)
+    assert desk.bundles.roll_back("x", to_file=True).revision == ""
+    assert desk.bundles.chosen() is None
+
+
+@pytest.mark.parametrize(
+    "values", [{"revision": ""}, {"time": 1.5}, {"chosen_by": "root"}, {"back_to": 0}, {"number": 77}, {"seal": b""}]
+)
+def test_a_choice_altered_in_the_database_does_not_count(desk: Desk, values: dict[str, object]) -> None:
+    desk.bundles.activate(desk.bundles.upload(NO, "x").revision, "x")
+    change(desk, **values)
+    counts_not(desk)
+
+
+def test_a_choice_made_with_another_vault_does_not_count(desk: Desk) -> None:
+    there = LiveBundles(desk.store, lambda: b"another".ljust(32))
+    there.activate(there.upload(NO, "x").revision, "x")
+    assert there.chosen() is not None
+    counts_not(desk)
+
+
+def test_nobody_goes_back_to_a_choice_that_was_altered(desk: Desk) -> None:
+    for files in (YES, NO):
+        desk.bundles.activate(desk.bundles.upload(files, "x").revision, "x")
+        if files is YES:
+            change(desk, revision="")
+    with pytest.raises(ChoiceAltered):
+        desk.bundles.roll_back("x")
+    assert desk.bundles.roll_back("x", to_file=True).revision == ""
+
+
+def test_seals_of_different_things_differ() -> None:
+    said = [live_seal.choice(key(), 1, a, 2.0, b, back) for a, b, back in [
+        ("a", "bc", None), ("ab", "c", None), ("a", "bc", 0), ("a", 'b","c', None), ("", "abc", None),
+    ]]  # fmt: skip
+    assert len({*said, live_seal.bundle(key(), "a", 2.0, "bc", "")}) == 6
+
+
 def test_an_opa_is_not_chosen_for(desk: Desk) -> None:
     done = desk.bundles.upload(YES, "x")
-    remote = LiveBundles(desk.store, policy=lambda: PolicyConfig(engine="opa"))
+    remote = LiveBundles(desk.store, key, policy=lambda: PolicyConfig(engine="opa"))
     with pytest.raises(ConfigError, match="opa"):
         remote.activate(done.revision, "x")
     assert desk.bundles.newest() is None
@@ -262,5 +350,5 @@ def test_what_is_in_force_is_what_was_chosen_and_else_what_the_file_says(desk: D
     revision = desk.bundles.upload(NO, "x").revision
     desk.bundles.activate(revision, "x")
     assert desk.bundles.in_force().revision == revision
-    remote = LiveBundles(desk.store, policy=lambda: PolicyConfig(engine="opa"))
+    remote = LiveBundles(desk.store, key, policy=lambda: PolicyConfig(engine="opa"))
     assert remote.in_force().revision == shipped

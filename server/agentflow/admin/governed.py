@@ -216,6 +216,7 @@ class Choice(Model):
     by: str
     before: str
     back_to: int | None
+    altered: bool = Field(description="Whether it does not count: made with another vault, or altered in the database.")
 
 
 class RollBack(Wish):

@@ -12,14 +12,14 @@ import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from agentflow.audit.log import AuditLog
 from agentflow.commands.output import UsageError, document, printable, table, user
 from agentflow.config import Config
-from agentflow.errors import AgentFlowError
 from agentflow.guard.pins.diff import visible
+from agentflow.guard.vault import open_vault
 from agentflow.identity.principal import Principal
 from agentflow.policy.approvals import LIVE, Approval, State, UnknownApproval
 from agentflow.policy.approvals_rules import ADMIN, COMMENT
@@ -92,14 +92,16 @@ def _opened(config: Config) -> Iterator[StoredApprovals]:
     """
     store, audit = Store(config.data_dir, config.store), AuditLog(config.data_dir, config.audit)
     try:
-        yield StoredApprovals(store, config.auth.home_tenant, _no_key, audit.event, config.approvals)
+        yield StoredApprovals(store, config.auth.home_tenant, lambda: _key(config), audit.event, config.approvals)
     finally:
         audit.close()
         store.close()
 
 
-def _no_key() -> bytes:
-    raise AgentFlowError("approvals are asked by gateways only")
+def _key(config: Config) -> bytes:
+    """The one that gateways seal approvals with."""
+    with closing(open_vault(config)) as vault:
+        return vault.derived_key("agentflow", b"approvals")
 
 
 def _operator(config: Config) -> Principal:

@@ -21,6 +21,7 @@ from typing import Any
 
 from agentflow.audit.log import AuditLog
 from agentflow.commands.output import UsageError, document, table, user
+from agentflow.commands.policy_bundles import sealing
 from agentflow.config import Config
 from agentflow.errors import AgentFlowError
 from agentflow.guard.vault import open_vault
@@ -195,7 +196,7 @@ def _unknown(config: Config, roles: Sequence[str]) -> list[str]:
     """Roles that the policy in force does not name, as far as its own data says."""
     try:
         with closing(Store(config.data_dir, config.store)) as store:
-            settings = LiveBundles(store, policy=lambda: config.policy).in_force().data.get("settings")
+            settings = LiveBundles(store, sealing(config), policy=lambda: config.policy).in_force().data.get("settings")
     except AgentFlowError:
         return []
     known = settings.get("roles") if isinstance(settings, dict) else None

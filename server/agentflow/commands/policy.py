@@ -162,11 +162,12 @@ def _named(args: Namespace, bundle: Path) -> PolicyConfig:
 
 def _kept(config: Config, revision: str) -> Path | None:
     """A file with the kept bundle of this revision, by default the one in force; None where the file's is."""
+    from agentflow.commands.policy_bundles import sealing
     from agentflow.policy.live import LiveBundles
     from agentflow.store.opened import Store
 
     with closing(Store(config.data_dir, config.store)) as store:
-        bundles = LiveBundles(store)
+        bundles = LiveBundles(store, sealing(config))
         if not revision and config.policy.engine == "embedded":
             revision = bundles.chosen() or ""
         if not revision:

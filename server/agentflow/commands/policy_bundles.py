@@ -6,19 +6,23 @@ Works beside running gateways, which follow within about a second. Each action i
 from __future__ import annotations
 
 import os
+import sys
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from functools import cache
 
 from agentflow.audit.log import AuditLog
 from agentflow.commands.output import document, table, user
 from agentflow.config import Config, PolicyConfig
 from agentflow.errors import ConfigError
+from agentflow.guard.vault import open_vault
+from agentflow.policy import live_seal
 from agentflow.policy.bundle import read_bundle
 from agentflow.policy.checks import world_of
-from agentflow.policy.live import Choice, LiveBundles, files_of
+from agentflow.policy.live import Choice, LiveBundles, altered, files_of
 from agentflow.settings import file as config_file
 from agentflow.store.opened import Store
 
@@ -70,13 +74,16 @@ def show(args: Namespace) -> int:
     """List what is kept and say what is in force."""
     config = config_file.load(args.config, os.environ)
     with closing(Store(config.data_dir, config.store)) as store:
-        bundles = LiveBundles(store, policy=lambda: config.policy)
+        bundles = LiveBundles(store, sealing(config), policy=lambda: config.policy)
         kept, newest, history = bundles.list(), bundles.newest(), bundles.history(args.n)
-    chosen = newest.revision if newest is not None and config.policy.engine == "embedded" else ""
+    if newest is not None and not newest.ours and not args.json:
+        print(f"agentflow: warning: {altered(newest).message}", file=sys.stderr)
+    chosen = newest.revision if newest is not None and newest.ours and config.policy.engine == "embedded" else ""
     if args.json:
         document(
             {
                 "in_force": chosen or None,
+                "altered": newest is not None and not newest.ours,
                 "decides": "opa" if config.policy.engine == "opa" else "store" if chosen else "file",
                 "bundles": [asdict(each) for each in kept],
                 "choices": [asdict(each) for each in history],
@@ -87,6 +94,8 @@ def show(args: Namespace) -> int:
         print(f"in force: {chosen[:12]}, chosen {_when(newest.time)} by {newest.by}")
     elif config.policy.engine == "opa":
         print(f"in force: what the OPA at {config.policy.opa.url} has loaded")
+    elif newest is not None and not newest.ours:
+        print("in force: what was before that choice, in gateways that ran then; no other starts")
     else:
         print(f"in force: what the configuration says: {config.policy.bundle or 'the bundle that ships'}")
     rows = [
@@ -98,13 +107,24 @@ def show(args: Namespace) -> int:
     return 0
 
 
+def sealing(config: Config) -> Callable[[], bytes]:
+    """The key that seals bundles and choices, from a vault that is opened when it is first asked for."""
+
+    @cache
+    def key() -> bytes:
+        with closing(open_vault(config)) as vault:
+            return vault.derived_key("agentflow", live_seal.PURPOSE)
+
+    return key
+
+
 @contextmanager
 def _bundles(config: Config) -> Iterator[LiveBundles]:
     with (
         closing(Store(config.data_dir, config.store)) as store,
         closing(AuditLog(config.data_dir, config.audit)) as log,
     ):
-        yield LiveBundles(store, log.event, lambda: config.policy)
+        yield LiveBundles(store, sealing(config), log.event, lambda: config.policy)
 
 
 def _refused(args: Namespace, error: ConfigError) -> int:

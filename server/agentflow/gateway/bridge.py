@@ -211,4 +211,3 @@ class HeldCalls:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-

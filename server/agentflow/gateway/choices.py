@@ -2,7 +2,8 @@
 
 It promises that a choice is followed within a second and outlasts a restart, that what cannot be put in force is said
 once, in the log and in the audit log, and leaves in force what was; and that a gateway which cannot learn what was
-chosen does not start: the file's policy may allow what the chosen one refuses.
+chosen does not start: the file's policy may allow what the chosen one refuses. A choice that was not made with this
+installation's key is not followed, nor one that is older than what was the newest.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from agentflow.config import PolicyConfig
-from agentflow.errors import AgentFlowError, ConfigError
+from agentflow.errors import AgentFlowError, ChoiceAltered, ConfigError
 from agentflow.policy import bundle as policy_bundle
 from agentflow.policy import port
 from agentflow.policy.bundle import Bundle
-from agentflow.policy.live import FILE, Choice, LiveBundles
+from agentflow.policy.live import FILE, Choice, LiveBundles, altered
 from agentflow.policy.port import PolicyEngine
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ class Choices:
         self._bundles = bundles
         self._choice: Choice | None = None
         self._bundle: Bundle | None = None
-        self._number = 0  # of the last choice looked at, followed or not
+        self._seen: Choice | None = None  # the last choice looked at, followed or not
+        self._number = 0  # the highest of a choice that is ours: the database never takes one away
         self._asked = asyncio.Event()
         self.refusal: tuple[str, AgentFlowError] | None = None
 
@@ -56,9 +58,11 @@ class Choices:
 
         Raises:
             ConfigError: the policy cannot be built; for a chosen one, `fix` says how to go back to the file's.
-            StoreUnavailable: what was chosen cannot be known.
+            StoreUnavailable, VaultUnavailable: what was chosen cannot be known.
         """
         choice = self._bundles.newest() if config.engine == "embedded" else None
+        if choice is not None and not choice.ours:
+            raise altered(choice)
         try:
             bundle = self._read(choice)
             engine = self._build(config, bundle)
@@ -70,6 +74,7 @@ class Choices:
                 fix="choose another: agentflow policy activate, or agentflow policy rollback --to-file",
             ) from None
         self._taken(choice, bundle)
+        self._seen, self._number = choice, choice.number if choice is not None else 0
         return engine
 
     def differs(self, engine: PolicyEngine, before: PolicyConfig, now: PolicyConfig) -> bool:
@@ -113,8 +118,9 @@ class Choices:
                     log.warning("policy: what is chosen cannot be read, what is in force stays: %s", error.message)
                 silent = True
                 continue
-            if choice is not None and choice.number != self._number:
-                await self._follow(choice, apply, refused)
+            if choice != self._seen:
+                self._seen = choice
+                await self._follow(choice or Choice(0, FILE, 0.0, ""), apply, refused)
 
     def look_now(self) -> None:
         """Look at once at what was chosen; it is followed a moment later."""
@@ -124,23 +130,34 @@ class Choices:
         self, choice: Choice, apply: Callable[[], Awaitable[None]], refused: Callable[[Choice, str], None]
     ) -> None:
         before = (self._choice, self._bundle)
-        self._number = choice.number
         try:
+            self._judge(choice)
             bundle = await asyncio.to_thread(self._read, choice)
             self._taken(choice, bundle)
             await apply()
         except AgentFlowError as error:
             self._choice, self._bundle = before
             self.refusal = (choice.revision, error)
-            log.error("policy: the choice of %s is not followed: %s", choice.revision[:12] or "file", error.message)
+            what = (choice.revision[:12] or "file") if choice.ours else f"number {choice.number}"
+            log.error("policy: the choice of %s is not followed: %s", what, error.message)
             refused(choice, error.kind)
             return
         log.info("policy: %s is in force, chosen by %s", choice.revision[:12] or "the file's", choice.by)
 
     def _taken(self, choice: Choice | None, bundle: Bundle | None) -> None:
         self._choice, self._bundle = choice, bundle
-        self._number = choice.number if choice is not None else 0
         self.refusal = None
+
+    def _judge(self, choice: Choice) -> None:
+        """Raises `ChoiceAltered` for one that somebody else made, or that was the newest before others were."""
+        if not choice.ours:
+            raise altered(choice)
+        if choice.number < self._number:
+            raise ChoiceAltered(
+                f"Choices of policies up to {self._number} were made, and the database has them up to {choice.number}",
+                fix="choose again; where the database was restored from a copy, restart the gateway",
+            )
+        self._number = choice.number
 
     def _read(self, choice: Choice | None) -> Bundle | None:
         return None if choice is None or choice.revision == FILE else self._bundles.bundle(choice.revision)

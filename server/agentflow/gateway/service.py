@@ -36,6 +36,7 @@ from agentflow.gateway.refusals import Refusals
 from agentflow.gateway.unasked import Instructions, Notifications
 from agentflow.gateway.upstreams.build import build as build_upstream
 from agentflow.gateway.upstreams.port import ClientIdentity, Upstream
+from agentflow.guard.vault import open_vault
 from agentflow.identity.authenticate import Authenticator
 from agentflow.identity.authorizations import Authorizations
 from agentflow.identity.credentials import Credentials
@@ -47,6 +48,7 @@ from agentflow.policy.approvals_watch import expire_forever
 from agentflow.policy.bundle import Bundle
 from agentflow.policy.checks import World, warnings_of, world_of
 from agentflow.policy.live import Choice, LiveBundles
+from agentflow.policy.live_seal import PURPOSE as CHOOSING
 from agentflow.store.opened import Store
 
 log = logging.getLogger(__name__)
@@ -84,11 +86,9 @@ class Service:
         self.store = Store(config.data_dir, config.store)
         self.keys = KeyRing(self.store, lambda: self._parts.pii.vault.derived_key(OURS, PURPOSE), self.record)
         self.authenticator = Authenticator(config.auth, self.keys, self.record)
-        self.bundles = LiveBundles(self.store, self.record, lambda: self.config.policy)
+        self.bundles = LiveBundles(self.store, self._choosing, self.record, lambda: self.config.policy)
         self.choices = Choices(self.bundles)
-        self._parts = assemble(
-            config, self._facts, self.choices.first(config.policy), self._revision, store=self.store
-        )
+        self._parts = assemble(config, self._facts, self.choices.first(config.policy), self._revision, store=self.store)
         self.keys.begin(required=not is_loopback(self._bound))
         self.served_at = ""  # the address of the HTTP front, once it is bound
         sealing = partial(self._derived, b"credentials")
@@ -165,6 +165,12 @@ class Service:
 
     def _derived(self, purpose: bytes) -> bytes:
         return self._parts.pii.vault.derived_key(OURS, purpose)
+
+    def _choosing(self) -> bytes:
+        if not hasattr(self, "_parts"):  # which policy is in force comes before all parts, the vault too
+            with contextlib.closing(open_vault(self.config)) as vault:
+                return vault.derived_key(OURS, CHOOSING)
+        return self._derived(CHOOSING)
 
     @property
     def public_url(self) -> str:
@@ -346,9 +352,9 @@ class Service:
             self._given = given
 
     def _not_followed(self, choice: Choice, code: str) -> None:
-        subject = choice.revision or "file"
+        subject, by = (choice.revision or "file", choice.by) if choice.ours else (f"choice {choice.number}", "")
         with contextlib.suppress(AuditUnavailable):
-            self.record(Event("policy", "refused", by=choice.by, subject=subject, outcome=code))
+            self.record(Event("policy", "refused", by=by, subject=subject, outcome=code))
 
     async def _swap(self, config: Config, renew: Collection[str]) -> None:
         revision, changed = self._revision(), config != self.config or bool(renew)

@@ -3,7 +3,8 @@
 It promises that every step is one transaction, recorded in the audit log before it counts, and that of any number of
 processes that take one approval exactly one gets it: the change from `approved` to `used` is a single conditional
 update, on disk before it is recorded, and both before the call goes on. A gateway killed in between has used the
-approval up; the log never tells of two uses of one.
+approval up; the log never tells of two uses of one. Questions and votes are sealed (`approvals_seal`): a row that this
+installation did not write counts for nothing, and what it stood for is void, once and recorded as `altered`.
 
 The database is opened when the first approval is asked or looked for, and not before.
 """
@@ -14,8 +15,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,7 @@ from agentflow.policy.approvals import (
     binding_of,
     name_of,
 )
+from agentflow.policy.approvals_seal import Seals, same, spoken_for
 from agentflow.policy.approvals_shown import plain
 from agentflow.store.opened import Store
 
@@ -46,6 +48,7 @@ _DEFAULT: Final = ApprovalsConfig()
 _PRUNE: Final = 3600.0  # seconds between two looks for approvals that nobody needs any more
 _DAY: Final = 86_400.0
 _LIVE: Final = tuple(sorted(LIVE))
+_HELD: Final = (*_LIVE, State.USED)  # states that votes have to bear out
 _AT_ONCE: Final = 500  # ids in one statement
 
 
@@ -54,7 +57,8 @@ class StoredApprovals:
 
     Args:
         home: tenant of the gateway-wide administrators.
-        key: gives the 32 bytes under which arguments are hashed, the same for all gateways; asked once, in a thread.
+        key: gives the 32 bytes under which arguments are hashed and rows sealed, the same for all gateways and
+            commands; asked once, in a thread, when there is something to hash or look at.
         record: puts a step into the audit log.
         clock: epoch seconds.
     """
@@ -76,6 +80,10 @@ class StoredApprovals:
     def _key(self) -> bytes:
         return self._make_key()
 
+    @cached_property
+    def _seals(self) -> Seals:
+        return Seals(self._key)
+
     def binding(self, call: Call, revision: str) -> Binding:
         return binding_of(call, revision, self._key)
 
@@ -90,11 +98,12 @@ class StoredApprovals:
             self._expire(db, now)
             self._prune(db, now)
             found = self._of_call(db, binding, now)
+            self._disown(db, found, now)
             for each in found:
                 if each.binding.revision != binding.revision and each.state in LIVE:
                     self._settle(db, each, State.VOID, now)
-            same = (each for each in found if each.binding.revision == binding.revision and each.id not in apart)
-            fitting = rules.fitting(same, wanted, (binding.tenant, binding.principal))
+            alike = (each for each in found if each.binding.revision == binding.revision and each.id not in apart)
+            fitting = rules.fitting(alike, wanted, (binding.tenant, binding.principal))
             return fitting or self._open(db, binding, wanted, now)
 
     def _of_call(self, db: sa.Connection, binding: Binding, now: float) -> list[Approval]:
@@ -102,7 +111,7 @@ class StoredApprovals:
         here = [table.c[name] == value for name, value in asdict(binding).items() if name != "revision"]
         asked = table.c.state.in_([*_LIVE, State.DENIED])
         rows = db.execute(table.select().where(*here, asked, table.c.expires > now).order_by(table.c.created.desc()))
-        return _approvals(db, rows.mappings().all(), now)
+        return self._read(db, rows.mappings().all(), now)
 
     def _open(self, db: sa.Connection, binding: Binding, wanted: Wanted, now: float) -> Approval:
         sa, table = _sa(), _tables().APPROVALS
@@ -128,6 +137,7 @@ class StoredApprovals:
                 needed=wanted.needed,
                 created=made.created,
                 expires=made.expires,
+                seal=self._seals.question(made),
             )
         )
         details = {"who": wanted.who, "needed": wanted.needed, "seconds": wanted.ttl}
@@ -148,10 +158,11 @@ class StoredApprovals:
         with self._store.database().read() as db:
             for start in range(0, len(wanted), _AT_ONCE):
                 rows = db.execute(table.select().where(table.c.id.in_(wanted[start : start + _AT_ONCE])))
-                found += _approvals(db, rows.mappings().all(), now)
-        if any(each.state is State.EXPIRED and each.settled is None for each in found):
+                found += self._read(db, rows.mappings().all(), now)
+        if any(each.state in (State.EXPIRED, State.VOID) and each.settled is None for each in found):
             with self._store.database().begin() as db:
                 self._expire(db, now)
+                self._disown(db, found, now)
         return {each.id: each for each in found}
 
     def pending(
@@ -181,7 +192,11 @@ class StoredApprovals:
         elif state is not None:
             chosen = chosen.where(table.c.state == state, sa.not_(late))
         with self._store.database().read() as db:
-            return _approvals(db, db.execute(chosen).mappings().all(), now)
+            found = self._read(db, db.execute(chosen).mappings().all(), now)
+        if any(map(_disowned, found)):
+            with self._store.database().begin() as db:
+                self._disown(db, found, now)
+        return [each for each in found if state is None or each.state is state]
 
     def beginning(self, id: str) -> Sequence[Approval]:
         """Those whose id begins so, two at most."""
@@ -190,7 +205,7 @@ class StoredApprovals:
         table, now = _tables().APPROVALS, self._clock()
         chosen = table.select().where(table.c.id.startswith(id, autoescape=True)).limit(2)
         with self._store.database().read() as db:
-            return _approvals(db, db.execute(chosen).mappings().all(), now)
+            return self._read(db, db.execute(chosen).mappings().all(), now)
 
     def expire(self) -> None:
         if not self._store.holds("approval"):
@@ -208,15 +223,18 @@ class StoredApprovals:
 
     def vote(self, id: str, voter: Principal, approve: bool, comment: str = "", *, in_band: bool = False) -> Approval:
         votes = _tables().APPROVAL_VOTES
+        self.find(id)  # notes what is not to be voted on any more, whatever becomes of this vote
         with self._store.database().begin() as db:
             now = self._clock()
-            approval = _locked(db, id, now)
+            approval = self._locked(db, id, now)
             if approval is None:
                 raise UnknownApproval(f"There is no approval {id!r}", fix="look at `agentflow approvals list`")
             state = rules.standing(approval, voter, approve, self._home, in_band=in_band)
             if state is None:
                 return approval
-            cast = {"approve": approve, "time": now, "comment": plain(comment)[: rules.COMMENT]}
+            kept = plain(comment)[: rules.COMMENT]
+            seal = self._seals.vote(approval, voter.key, approve, now, kept)
+            cast = {"approve": approve, "time": now, "comment": kept, "seal": seal}
             mine = votes.c.approval == id, votes.c.voter == voter.key
             if db.execute(votes.update().where(*mine).values(**cast)).rowcount == 0:
                 db.execute(votes.insert().values(approval=id, voter=voter.key, **cast))
@@ -224,7 +242,7 @@ class StoredApprovals:
             self._note(approval, said, name_of(voter), state=str(state), in_band=in_band or None)
             if state is not State.OPEN:
                 self._put(db, approval, state, now if state not in LIVE else None)
-            settled = _locked(db, id, now)
+            settled = self._locked(db, id, now)
         assert settled is not None
         return settled
 
@@ -233,11 +251,14 @@ class StoredApprovals:
         exactly = [table.c[name] == value for name, value in asdict(binding).items()]
         with self._store.database().begin() as db:
             now = self._clock()
+            approval = self._locked(db, id, now)  # its votes are those of the moment it is used
+            if approval is None or approval.state is not State.APPROVED:
+                self._disown(db, [approval] if approval is not None else [], now)
+                return False
             usable = table.c.id == id, table.c.state == State.APPROVED, table.c.expires > now
             used = table.update().where(*usable, *exactly).values(state=State.USED, settled=now, call=call)
             if db.execute(used).rowcount != 1:
                 return False
-            (approval,) = _approvals(db, db.execute(table.select().where(table.c.id == id)).mappings().all(), now)
         try:
             self._note(approval, "used", approval.requester, call=call, approvers=approval.by)
         except AuditUnavailable:
@@ -252,13 +273,17 @@ class StoredApprovals:
         exactly = [table.c[name] == value for name, value in asdict(binding).items()]
         usable = table.c.id == id, table.c.state == State.USED, table.c.settled > now - rules.FOLLOWS
         with self._store.database().begin() as db:
+            given = self._locked(db, id, now)
+            if given is None or given.state is not State.USED:
+                self._disown(db, [given] if given is not None else [], now)
+                return False
             went_on = table.update().where(*usable, *exactly, table.c.call == before).values(call=call)
             return bool(db.execute(went_on).rowcount == 1)
 
     def void(self, id: str) -> None:
         now = self._clock()
         with self._store.database().begin() as db:
-            approval = _locked(db, id, now)
+            approval = self._locked(db, id, now)
             if approval is not None and approval.state in LIVE:
                 self._settle(db, approval, State.VOID, now)
 
@@ -272,11 +297,19 @@ class StoredApprovals:
         table = _tables().APPROVALS
         db.execute(table.update().where(table.c.id == approval.id).values(state=state, settled=settled))
 
+    def _disown(self, db: sa.Connection, found: Sequence[Approval], now: float) -> None:
+        """What is not as this installation wrote it is void for good."""
+        table = _tables().APPROVALS
+        for each in filter(_disowned, found):
+            stored = table.c.id == each.id, table.c.state.in_(_HELD)
+            if db.execute(table.update().where(*stored).values(state=State.VOID, settled=now)).rowcount:
+                self._note(each, "altered", "")
+
     def _expire(self, db: sa.Connection, now: float) -> None:
         table = _tables().APPROVALS
         late = table.c.state.in_(_LIVE), table.c.expires <= now
         over = table.update().where(*late).values(state=State.EXPIRED, settled=table.c.expires).returning(table)
-        for approval in _approvals(db, db.execute(over).mappings().all(), now):
+        for approval in self._read(db, db.execute(over).mappings().all(), now):
             self._note(approval, "expired", "")
 
     def _prune(self, db: sa.Connection, now: float) -> None:
@@ -285,6 +318,36 @@ class StoredApprovals:
         table = _tables().APPROVALS
         db.execute(table.delete().where(table.c.settled < now - self._config.keep_days * _DAY))
         self._pruned = now
+
+    def _locked(self, db: sa.Connection, id: str, now: float) -> Approval | None:
+        """The approval, kept from changing until the transaction ends."""
+        table = _tables().APPROVALS
+        rows = db.execute(table.select().where(table.c.id == id).with_for_update()).mappings().all()
+        return next(iter(self._read(db, rows, now)), None)
+
+    def _read(self, db: sa.Connection, rows: Sequence[Any], now: float) -> list[Approval]:
+        if not rows:
+            return []
+        votes, ids = _tables().APPROVAL_VOTES, [row["id"] for row in rows]
+        said: dict[str, list[Any]] = {}
+        for start in range(0, len(ids), _AT_ONCE):
+            some = votes.c.approval.in_(ids[start : start + _AT_ONCE])
+            for vote in db.execute(votes.select().where(some).order_by(votes.c.time, votes.c.voter)).mappings():
+                said.setdefault(vote["approval"], []).append(vote)
+        return [self._believed(row, said.get(row["id"], ()), now) for row in rows]
+
+    def _believed(self, row: Any, cast: Sequence[Any], now: float) -> Approval:
+        """What the seals bear out: only the votes that are as they were cast, and void where they are too few."""
+        asked = _approval(row)
+        late = asked.state in LIVE and asked.expires <= now
+        sealed = {vote["voter"]: _vote(vote) for vote in cast if same(vote["seal"], self._sealed(asked, vote))}
+        found = replace(asked, votes=tuple(sealed.values()), state=State.EXPIRED if late else asked.state)
+        if found.state in _HELD and not (same(row["seal"], self._seals.question(asked)) and spoken_for(found)):
+            return replace(found, state=State.VOID, settled=None)
+        return found
+
+    def _sealed(self, asked: Approval, vote: Any) -> bytes:
+        return self._seals.vote(asked, vote["voter"], vote["approve"], vote["time"], vote["comment"])
 
     def _note(self, approval: Approval, event: str, by: str, **details: Any) -> None:
         bound = approval.binding
@@ -299,32 +362,11 @@ def _turn(db: sa.Connection, name: str) -> None:
     db.execute(_sa().text("SELECT pg_advisory_xact_lock(:n)"), {"n": number})
 
 
-def _locked(db: sa.Connection, id: str, now: float) -> Approval | None:
-    """The approval, kept from changing until the transaction ends."""
-    table = _tables().APPROVALS
-    rows = db.execute(table.select().where(table.c.id == id).with_for_update()).mappings().all()
-    return next(iter(_approvals(db, rows, now)), None)
+def _disowned(approval: Approval) -> bool:
+    return approval.state is State.VOID and approval.settled is None
 
 
-def _approvals(db: sa.Connection, rows: Sequence[Any], now: float) -> list[Approval]:
-    if not rows:
-        return []
-    votes, ids = _tables().APPROVAL_VOTES, [row["id"] for row in rows]
-    said: dict[str, list[Vote]] = {}
-    for start in range(0, len(ids), _AT_ONCE):
-        some = votes.c.approval.in_(ids[start : start + _AT_ONCE])
-        for vote in db.execute(votes.select().where(some).order_by(votes.c.time, votes.c.voter)).mappings():
-            tenant, principal = _named(vote["voter"])
-            said.setdefault(vote["approval"], []).append(
-                Vote(tenant, principal, bool(vote["approve"]), vote["time"], vote["comment"])
-            )
-    return [_approval(row, said.get(row["id"], ()), now) for row in rows]
-
-
-def _approval(row: Any, votes: Iterable[Vote], now: float) -> Approval:
-    state = State(row["state"])
-    if state in LIVE and row["expires"] <= now:
-        state = State.EXPIRED
+def _approval(row: Any) -> Approval:
     return Approval(
         id=row["id"],
         binding=Binding(**{name: row[name] for name in Binding.__dataclass_fields__}),
@@ -336,13 +378,17 @@ def _approval(row: Any, votes: Iterable[Vote], now: float) -> Approval:
             shown=row["shown"],
             reasons=tuple(row["reasons"]),
         ),
-        state=state,
+        state=State(row["state"]),
         created=row["created"],
         expires=row["expires"],
         settled=row["settled"],
         call=row["call"],
-        votes=tuple(votes),
     )
+
+
+def _vote(row: Any) -> Vote:
+    tenant, principal = _named(row["voter"])
+    return Vote(tenant, principal, bool(row["approve"]), row["time"], row["comment"])
 
 
 def _named(key: str) -> tuple[str, str]:

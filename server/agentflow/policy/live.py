@@ -3,7 +3,8 @@
 It promises that nothing is kept that does not compile or whose own `*_test.rego` fail, that a bundle is kept as it was
 tested and named by the hash of its content, and that the newest choice counts until `agentflow policy rollback
 --to-file` hands the decision back to the configuration file. An uploaded bundle is whole: neither `policy.layers`
-nor `policy.data` of the configuration is laid over it, so that what was tested is what decides.
+nor `policy.data` of the configuration is laid over it, so that what was tested is what decides. Bundles and choices are
+sealed under a key of this installation's vault: what somebody else wrote into the database is not chosen, nor followed.
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ import orjson
 
 from agentflow.audit.events import Detail, Event
 from agentflow.config import PolicyConfig
-from agentflow.errors import ConfigError, Conflict
+from agentflow.errors import ChoiceAltered, ConfigError, Conflict
+from agentflow.policy import live_seal
 from agentflow.policy.archive import BadArchive, contents_of, pack, unpack_bytes
 from agentflow.policy.bundle import Bundle, bundle_of, read_bundle, refused
 from agentflow.policy.checks import World
@@ -71,6 +73,7 @@ class Choice:
         number: of the choice; the highest counts.
         back_to: the choice that a roll-back returned to, 0 for the time before the first; None where it is none.
         before: what was in force until then.
+        ours: whether this installation made it and nobody has altered it in the database since: others do not count.
     """
 
     number: int
@@ -79,6 +82,7 @@ class Choice:
     by: str
     back_to: int | None = None
     before: str = FILE
+    ours: bool = True
 
 
 class LiveBundles:
@@ -86,6 +90,8 @@ class LiveBundles:
 
     Args:
         store: where they are; opened by what first needs it.
+        secret: gives the key that seals them, `vault.derived_key("agentflow", live_seal.PURPOSE)`; asked for only where
+            there is something to seal or to look at; may wait.
         record: puts what happened into the audit log; where it fails, nothing is kept or chosen.
         policy: the configuration that they stand in for.
     """
@@ -93,10 +99,12 @@ class LiveBundles:
     def __init__(
         self,
         store: Store,
+        secret: Callable[[], bytes],
         record: Callable[[Event], object] = lambda _: None,
         policy: Callable[[], PolicyConfig] = PolicyConfig,
     ) -> None:
         self._store = store
+        self._secret = secret
         self._record = record
         self._policy = policy
         self._testing = threading.Lock()
@@ -171,14 +179,14 @@ class LiveBundles:
         from agentflow.store.tables import POLICY_BUNDLES, POLICY_CHOICES
 
         with self._store.database().read() as db:
-            newest = _newest(db)
+            newest = self._newest(db)
             last = sa.select(sa.func.max(POLICY_CHOICES.c.time)).where(
                 POLICY_CHOICES.c.revision == POLICY_BUNDLES.c.revision
             )
             columns = [POLICY_BUNDLES.c[name] for name in ("revision", "uploaded", "uploaded_by", "note")]
             query = sa.select(*columns, sa.func.length(POLICY_BUNDLES.c.body), last.scalar_subquery())
             rows = db.execute(query.order_by(POLICY_BUNDLES.c.uploaded.desc(), POLICY_BUNDLES.c.revision)).all()
-        in_force = newest.revision if newest else FILE
+        in_force = newest.revision if newest and newest.ours else FILE
         return [Kept(*row[:5], chosen=row[5] or 0.0, in_force=row[0] == in_force) for row in rows]
 
     def body(self, revision: str) -> bytes:
@@ -209,8 +217,8 @@ class LiveBundles:
         """The bundle that is to decide: the chosen one, or the configuration's; with an OPA the local one.
 
         Raises:
-            ConfigError: it cannot be read.
-            StoreUnavailable: what was chosen cannot be known.
+            ConfigError: it cannot be read, or the choice is not this installation's.
+            StoreUnavailable, VaultUnavailable: what was chosen cannot be known.
         """
         chosen = self.chosen() if self._policy().engine == "embedded" else None
         return self.bundle(chosen) if chosen else read_bundle(self._policy())
@@ -224,14 +232,14 @@ class LiveBundles:
             expected: number of the choice that it is to replace, 0 for none; None for whichever there is.
 
         Raises:
-            ConfigError: there is no such bundle, or OPA decides.
+            ConfigError: there is no such bundle, it was not uploaded here, or OPA decides.
             Conflict: another choice than the expected one is in force.
             StoreUnavailable, AuditUnavailable: nothing has changed.
         """
         self._ours()
         with self._store.database().begin() as db:
-            _still(db, self._store.shared, expected)
-            return self._choose(db, "chosen", _named(db, revision), by, None)
+            self._still(db, expected)
+            return self._choose(db, "chosen", self._uploaded(db, _named(db, revision)), by, None)
 
     def roll_back(self, by: str, *, to_file: bool = False, expected: int | None = None) -> Choice:
         """Put in force what was before the last choice that was not rolled back, or what the configuration file names.
@@ -240,46 +248,53 @@ class LiveBundles:
             expected: as in `activate`.
 
         Raises:
-            ConfigError: nothing was chosen.
+            ConfigError: nothing was chosen, or where that leads back to is not this installation's choice.
             Conflict: another choice than the expected one is in force.
             StoreUnavailable, AuditUnavailable: nothing has changed.
         """
         newest = self.newest()
-        if newest is None or (to_file and newest.revision == FILE):
+        if newest is None or (to_file and newest.revision == FILE and newest.ours):
             raise ConfigError("The policy in force is the configuration file's already")
         if not to_file:
             self._ours()
         with self._store.database().begin() as db:
-            _still(db, self._store.shared, expected)
+            self._still(db, expected)
             if to_file:
                 return self._choose(db, "rolled_back", FILE, by, None)
-            target = _before(db)
+            target = self._before(db)
             if target is None:
                 raise ConfigError("There is nothing before the policy in force", fix="choose one: policy activate")
             return self._choose(db, "rolled_back", target[1], by, target[0])
 
     def chosen(self) -> str | None:
-        """The revision in force, or None where the configuration file decides."""
+        """The revision in force, or None where the configuration file decides.
+
+        Raises:
+            ChoiceAltered: the newest choice does not count.
+            ConfigError, StoreUnavailable, VaultUnavailable: that cannot be known.
+        """
         newest = self.newest()
+        if newest is not None and not newest.ours:
+            raise altered(newest)
         return newest.revision or None if newest is not None else None
 
     def newest(self) -> Choice | None:
-        """The choice that counts, or None where there never was one.
+        """The choice that was made last, or None where there never was one. Only if it is `ours` it counts.
 
         Raises:
-            ConfigError, StoreUnavailable: that cannot be known.
+            ConfigError, StoreUnavailable, VaultUnavailable: that cannot be known.
         """
         if not self._store.holds("policy_choice"):
             return None
         with self._store.database().read() as db:
-            return _newest(db)
+            return self._newest(db)
 
     def history(self, limit: int = 50) -> Sequence[Choice]:
         """The choices made, newest first."""
         if not self._store.holds("policy_choice"):
             return ()
         with self._store.database().read() as db:
-            found = _choices(db, limit + 1)
+            found = self._choices(db, limit + 1)
         before = [*(choice.revision for choice in found[1:]), *([FILE] if found else ())]
         return [replace(choice, before=was) for choice, was in zip(found, before, strict=True)][:limit]
 
@@ -312,7 +327,9 @@ class LiveBundles:
             known = (
                 db.scalar(sa.select(POLICY_BUNDLES.c.revision).where(POLICY_BUNDLES.c.revision == revision)) is not None
             )
-            values = {"uploaded": time.time(), "uploaded_by": by, "note": note}
+            now = time.time()
+            seal = live_seal.bundle(self._secret(), revision, now, by, note)
+            values = {"uploaded": now, "uploaded_by": by, "note": note, "seal": seal}
             if known:
                 db.execute(sa.update(POLICY_BUNDLES).where(POLICY_BUNDLES.c.revision == revision).values(**values))
             else:
@@ -326,15 +343,107 @@ class LiveBundles:
 
         from agentflow.store.tables import POLICY_CHOICES
 
-        newest, now = _newest(db), time.time()
+        newest, now, key = self._newest(db), time.time(), self._secret()
         before = newest.revision if newest else FILE
-        values = {"revision": revision, "time": now, "chosen_by": by, "back_to": back_to}
+        values = {"revision": revision, "time": now, "chosen_by": by, "back_to": back_to, "seal": b""}
         done = db.execute(sa.insert(POLICY_CHOICES).values(**values))
         assert done.inserted_primary_key is not None
         choice = Choice(done.inserted_primary_key[0], revision, now, by, back_to, before)
+        own = POLICY_CHOICES.c.number == choice.number
+        seal = live_seal.choice(key, choice.number, revision, now, by, back_to)
+        db.execute(sa.update(POLICY_CHOICES).where(own).values(seal=seal))
+        # The database counts the choices: a row with a higher number was put there by somebody else.
+        db.execute(sa.delete(POLICY_CHOICES).where(POLICY_CHOICES.c.number > choice.number))
         details: dict[str, Detail] = {"before": before or "file", "number": choice.number}
         self._record(Event("policy", event, by=by, subject=revision or "file", outcome="ok", details=details))
         return choice
+
+    def _choices(self, db: sa.Connection, limit: int) -> Sequence[Choice]:
+        import sqlalchemy as sa
+
+        from agentflow.store.tables import POLICY_CHOICES
+
+        rows = db.execute(sa.select(POLICY_CHOICES).order_by(POLICY_CHOICES.c.number.desc()).limit(limit)).all()
+        key = self._secret() if rows else b""
+        return [_choice(key, row) for row in rows]
+
+    def _newest(self, db: sa.Connection) -> Choice | None:
+        found = self._choices(db, 1)
+        return found[0] if found else None
+
+    def _still(self, db: sa.Connection, expected: int | None) -> None:
+        """Hold everybody else's choice back until this one is made, and refuse it where one was made in between.
+
+        Raises:
+            Conflict: the newest is not the expected one.
+        """
+        import sqlalchemy as sa
+
+        if self._store.shared:  # in SQLite the transaction has the database for itself
+            db.execute(sa.text("LOCK TABLE policy_choice IN SHARE ROW EXCLUSIVE MODE"))
+        newest = self._newest(db)
+        if expected is not None and (newest.number if newest else 0) != expected:
+            raise Conflict("Another policy has been put in force in between", fix="look at it, and choose again")
+
+    def _before(self, db: sa.Connection) -> tuple[int, str] | None:
+        """The choice to go back to and what it chose: a roll-back of a roll-back goes further, not to and fro.
+
+        Raises:
+            ChoiceAltered: the newest or that one does not count.
+        """
+        import sqlalchemy as sa
+
+        from agentflow.store.tables import POLICY_CHOICES
+
+        newest = self._newest(db)
+        if newest is None:
+            return None
+        if not newest.ours:
+            raise altered(newest)
+        stands = newest.number if newest.back_to is None else newest.back_to
+        if stands == 0:
+            return None
+        query = sa.select(POLICY_CHOICES).where(POLICY_CHOICES.c.number < stands)
+        row = db.execute(query.order_by(POLICY_CHOICES.c.number.desc()).limit(1)).first()
+        if row is None:
+            return 0, FILE
+        target = _choice(self._secret(), row)
+        if not target.ours:
+            raise altered(target)
+        return (target.number if target.back_to is None else target.back_to), target.revision
+
+    def _uploaded(self, db: sa.Connection, revision: str) -> str:
+        """A bundle that was uploaded, and so tested, by this installation.
+
+        Raises:
+            ChoiceAltered: somebody else put it into the database.
+        """
+        import sqlalchemy as sa
+
+        from agentflow.store.tables import POLICY_BUNDLES as KEPT
+
+        columns = (KEPT.c.revision, KEPT.c.uploaded, KEPT.c.uploaded_by, KEPT.c.note)
+        seal, *said = db.execute(sa.select(KEPT.c.seal, *columns).where(KEPT.c.revision == revision)).one()
+        if not live_seal.same(seal, live_seal.bundle(self._secret(), *said)):
+            raise ChoiceAltered(
+                f"The bundle {revision[:12]} was uploaded with another vault, or altered in the database",
+                fix="upload it again",
+            )
+        return revision
+
+
+def altered(choice: Choice) -> ChoiceAltered:
+    """Why a choice that is not `ours` is not followed. Says nothing of its words: they may be anybody's."""
+    return ChoiceAltered(
+        f"Choice {choice.number} of a policy was made with another vault, or altered in the database",
+        fix="choose again: agentflow policy activate, or agentflow policy rollback --to-file; gateways that share a "
+        "database need one vault and one master key",
+    )
+
+
+def _choice(key: bytes, row: sa.Row[tuple[object, ...]]) -> Choice:
+    said = row.number, row.revision, row.time, row.chosen_by, row.back_to
+    return Choice(*said, ours=live_seal.same(row.seal, live_seal.choice(key, *said)))
 
 
 def files_of(bundle: Bundle) -> dict[str, str]:
@@ -349,58 +458,6 @@ def _refusal(error: ConfigError, by: str, revision: str) -> Event:
     places = [str(problem).partition(": ")[0] for problem in problems]
     details: dict[str, Detail] = {"problems": len(problems), "places": places[:_PLACES]}
     return Event("policy", "refused", by=by, subject=revision, outcome=error.kind, details=details)
-
-
-def _choices(db: sa.Connection, limit: int) -> list[Choice]:
-    import sqlalchemy as sa
-
-    from agentflow.store.tables import POLICY_CHOICES
-
-    columns = (POLICY_CHOICES.c[name] for name in ("number", "revision", "time", "chosen_by", "back_to"))
-    return [
-        Choice(*row) for row in db.execute(sa.select(*columns).order_by(POLICY_CHOICES.c.number.desc()).limit(limit))
-    ]
-
-
-def _newest(db: sa.Connection) -> Choice | None:
-    found = _choices(db, 1)
-    return found[0] if found else None
-
-
-def _still(db: sa.Connection, shared: bool, expected: int | None) -> None:
-    """Hold everybody else's choice back until this one is made, and refuse it where one was made in between.
-
-    Raises:
-        Conflict: the newest is not the expected one.
-    """
-    import sqlalchemy as sa
-
-    if shared:  # in SQLite the transaction has the database for itself
-        db.execute(sa.text("LOCK TABLE policy_choice IN SHARE ROW EXCLUSIVE MODE"))
-    newest = _newest(db)
-    if expected is not None and (newest.number if newest else 0) != expected:
-        raise Conflict("Another policy has been put in force in between", fix="look at it, and choose again")
-
-
-def _before(db: sa.Connection) -> tuple[int, str] | None:
-    """The choice to go back to and what it chose: a roll-back of a roll-back goes further, not to and fro."""
-    import sqlalchemy as sa
-
-    from agentflow.store.tables import POLICY_CHOICES
-
-    newest = _newest(db)
-    if newest is None:
-        return None
-    stands = newest.number if newest.back_to is None else newest.back_to
-    if stands == 0:
-        return None
-    query = sa.select(POLICY_CHOICES.c.number, POLICY_CHOICES.c.revision, POLICY_CHOICES.c.back_to).where(
-        POLICY_CHOICES.c.number < stands
-    )
-    row = db.execute(query.order_by(POLICY_CHOICES.c.number.desc()).limit(1)).first()
-    if row is None:
-        return 0, FILE
-    return (row[0] if row[2] is None else row[2]), row[1]
 
 
 def _named(db: sa.Connection, revision: str) -> str:

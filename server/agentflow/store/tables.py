@@ -52,7 +52,7 @@ API_KEYS: Final = Table(
     Index("api_key_changed", "changed"),
 )
 
-# One held call each: what it is bound to, who may answer, and how far it has come.
+# One held call each: what it is bound to, who may answer, and how far it has come. `seal` vouches for all but the last.
 APPROVALS: Final = Table(
     "approval",
     METADATA,
@@ -74,6 +74,7 @@ APPROVALS: Final = Table(
     Column("expires", Double, nullable=False),
     Column("settled", Double),
     Column("call", String(64), nullable=False, server_default=""),
+    Column("seal", LargeBinary, nullable=False),
     Index("approval_binding", "tenant", "principal", "arguments", "state"),
     Index("approval_state", "state", "created"),
     Index("approval_expires", "state", "expires"),
@@ -87,6 +88,7 @@ APPROVAL_VOTES: Final = Table(
     Column("approve", Boolean, nullable=False),
     Column("time", Double, nullable=False),
     Column("comment", Text, nullable=False, server_default=""),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 # What a principal presents to an upstream in its own name. Whoever refreshes one is its `holder` until `held`.
@@ -137,7 +139,7 @@ RATE_LIMITS: Final = Table(
     Column("updated", Double, nullable=False),
 )
 
-# Uploaded policy bundles, and which of them is in force (`policy_choice`, newest row).
+# Uploaded policy bundles, and which of them is in force (`policy_choice`, newest row); `seal` vouches for all of a row.
 POLICY_BUNDLES: Final = Table(
     "policy_bundle",
     METADATA,
@@ -146,6 +148,7 @@ POLICY_BUNDLES: Final = Table(
     Column("uploaded", Double, nullable=False),
     Column("uploaded_by", Text, nullable=False),
     Column("note", Text, nullable=False, server_default=""),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 POLICY_CHOICES: Final = Table(
@@ -156,6 +159,7 @@ POLICY_CHOICES: Final = Table(
     Column("time", Double, nullable=False),
     Column("chosen_by", Text, nullable=False),
     Column("back_to", Integer),
+    Column("seal", LargeBinary, nullable=False),
 )
 
 # People at the page; `id` is a digest of the cookie, and `sealed` what they signed in with, under a key that only the

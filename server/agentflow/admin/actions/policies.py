@@ -208,9 +208,20 @@ async def _in_force(service: Service) -> InForce:
     if service.config.policy.engine == "opa":
         return InForce(revision=here, origin="opa", choice=0, since=None, by="", applied=True)
     newest = await in_thread(service.bundles.newest)
+    refusal = service.choices.refusal
+    if newest is not None and not newest.ours:
+        stands = service.choices.choice
+        return InForce(
+            revision=here,
+            origin="uploaded" if stands is not None and stands.revision else "file",
+            choice=newest.number,
+            since=stands.time if stands is not None else None,
+            by=service.choices.by,
+            applied=True,
+            problem=live.altered(newest).message,
+        )
     chosen = newest.revision if newest is not None else live.FILE
     revision = chosen or await in_thread(_of_file, service, here)
-    refusal = service.choices.refusal
     return InForce(
         revision=revision,
         origin="uploaded" if chosen else "file",
@@ -238,6 +249,7 @@ def _choice(each: live.Choice) -> Choice:
         by=each.by,
         before=each.before or FILE,
         back_to=each.back_to,
+        altered=not each.ours,
     )
 
 

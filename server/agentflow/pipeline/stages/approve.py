@@ -272,6 +272,7 @@ def _refusal(call: Call, approval: Approval | None) -> ApprovalRequired:
         return ApprovalRequired("This approval has been used.", fix="call again without requestState")
     if state is State.VOID:
         return ApprovalRequired(
-            "The policy or the call changed while the approval was given.", fix="call again and have it answered"
+            "The policy, the call or what is stored of its approval changed while it was given.",
+            fix="call again and have it answered",
         )
     return _late()

@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("expires", sa.Double(), nullable=False),
         sa.Column("settled", sa.Double()),
         sa.Column("call", sa.String(64), nullable=False, server_default=""),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
     )
     op.create_index("approval_binding", "approval", ["tenant", "principal", "arguments", "state"])
     op.create_index("approval_state", "approval", ["state", "created"])
@@ -43,6 +44,7 @@ def upgrade() -> None:
         sa.Column("approve", sa.Boolean(), nullable=False),
         sa.Column("time", sa.Double(), nullable=False),
         sa.Column("comment", sa.Text(), nullable=False, server_default=""),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
     )
 
 

@@ -19,6 +19,7 @@ def upgrade() -> None:
         sa.Column("uploaded", sa.Double(), nullable=False),
         sa.Column("uploaded_by", sa.Text(), nullable=False),
         sa.Column("note", sa.Text(), nullable=False, server_default=""),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
     )
     op.create_table(
         "policy_choice",
@@ -27,6 +28,7 @@ def upgrade() -> None:
         sa.Column("time", sa.Double(), nullable=False),
         sa.Column("chosen_by", sa.Text(), nullable=False),
         sa.Column("back_to", sa.Integer()),
+        sa.Column("seal", sa.LargeBinary(), nullable=False),
     )
 
 
