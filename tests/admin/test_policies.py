@@ -100,7 +100,9 @@ def test_a_bundle_that_is_not_sound_is_refused_with_every_reason(
     assert str(yard.gateway.data_dir) not in answer.body.decode()
 
 
-@pytest.mark.parametrize("body", [b"", b"\x1f\x8b", b"not an archive", packed({})])
+@pytest.mark.parametrize(
+    "body", [b"", b"\x1f\x8b", b"not an archive", packed({})], ids=["nothing", "cut off", "text", "no files"]
+)
 def test_what_is_no_archive_is_refused(yard: Headquarters, body: bytes) -> None:
     answer = yard.office("ROOT").ask("POST", "/policies", content=body, content_type="application/gzip")
     assert answer.status == 422
