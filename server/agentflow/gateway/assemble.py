@@ -128,7 +128,6 @@ def assemble(
         rates = previous.rates if previous else _rates(store or Store(config.data_dir, config.store))
         decide = Decide(engine, facts_of, pii.label.found)
         cache = Cache()
-        mask = lru_cache(maxsize=1024)(lambda tenant, text: pii.matcher.for_tenant(tenant).mask(text))
         validate, screen = Validate(), Screen(config.guard, quarantine, second)
         validating = config.pipeline.stages.get(validate.name, StageConfig()).mode == "enforce"
         tracing = conversations if config.guard.taint.trace else None
@@ -147,13 +146,8 @@ def assemble(
             pii.redact,
             Remember(tracing),
         ]
-        pipeline = Pipeline(
-            ordered(stages, config.pipeline.order),
-            _recorder(log, mask),
-            config.pipeline.stages,
-            cache,
-            log.ready,
-        )
+        chain = ordered(stages, config.pipeline.order)
+        pipeline = Pipeline(chain, _recorder(log, pii), config.pipeline.stages, cache, log.ready)
     except Exception:
         for part in fresh:
             part.close()
@@ -164,7 +158,9 @@ def assemble(
     )  # fmt: skip
 
 
-def _recorder(log: AuditLog, mask: Callable[[str, str], str]) -> Recorder:
+def _recorder(log: AuditLog, pii: PiiKit) -> Recorder:
+    mask = lru_cache(maxsize=1024)(lambda tenant, text: pii.matcher.for_tenant(tenant).mask(text))
+
     def write(call: Call) -> None:
         log.append(record.of(call, call.events, partial(mask, call.principal.tenant)))
         recorded()
