@@ -58,7 +58,7 @@ test_a_role_has_a_class_of_its_own if {
 }
 
 test_of_several_tiers_the_weakest_counts if {
-	owed({"a": {"servers": ["web"], "model_tier": "large"}, "b": {"tools": ["fetch"], "model_tier": "small"}}).model_tier == "small"
+	owed({"a": {"servers": ["web"], "model_tier": "gold"}, "b": {"tools": ["fetch"], "model_tier": "bronze"}}).model_tier == "bronze"
 	owed({"a": {"servers": ["web"], "model_tier": "offline"}}).model_tier == "offline"
 	owed({}).model_tier == null
 }

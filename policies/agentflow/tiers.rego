@@ -6,7 +6,7 @@ package agentflow
 
 import rego.v1
 
-tiers := ["offline", "small", "medium", "large"]
+tiers := ["offline", "bronze", "silver", "gold"]
 
 model_tier := tiers[least(places)] if {
 	places := tiers_named

@@ -20,13 +20,14 @@ from agentflow.config_approvals import ApprovalsConfig
 from agentflow.config_auth import AuthConfig, TenantName
 from agentflow.config_base import PostgresUrl, Section
 from agentflow.config_credentials import UpstreamAuth, check_fits
+from agentflow.config_flow import FlowConfig
 from agentflow.config_guard import GuardConfig
+from agentflow.config_models import ModelsConfig
 from agentflow.paths import default_data_dir
 
 S = TypeVar("S", bound=Section)
 ServerType = Literal["stdio", "http", "sse", "openapi", "tools"]
 LogLevel = Literal["debug", "info", "warning", "error"]
-Tier = Literal["offline", "small", "medium", "large"]  # models by strength; `offline` is none
 
 
 def is_loopback(host: str) -> bool:
@@ -295,25 +296,6 @@ class CatalogueConfig(Section):
     )
 
 
-class FlowConfig(Section):
-    """Planner, executor, verifier, solver. Without `base_url` the offline planner works."""
-
-    enabled: bool = Field(default=True, description="Offer planner, executor, verifier and solver.")
-    planner: Literal["auto", "offline", "openai"] = Field(
-        default="auto", description="`auto` asks the model when `base_url` is set, and plans offline otherwise."
-    )
-    base_url: str | None = Field(
-        default=None, description="Address of an OpenAI-compatible endpoint, e.g. https://host/v1."
-    )
-    api_key: SecretStr | None = Field(default=None, description="Key of that endpoint, as ${VAR}.")
-    model: str | None = Field(default=None, description="Name of the model there.")
-    tier: Literal["small", "medium", "large"] = Field(
-        default="large", description="How strong that model is, for policies that set a `model_tier`."
-    )
-    max_turns: int = Field(default=5, ge=1, le=50, description="Most rounds of plan, execute and verify.")
-    timeout: float = Field(default=120.0, gt=0, description="Seconds for one request to the model.")
-
-
 _IN_PATHS = r"[A-Za-z0-9._~!$&'()*+,;=:@%/-]"  # RFC 3986, appendix A: what a header can hold as it is
 
 
@@ -372,6 +354,7 @@ class Config(BaseSettings):
     store: StoreConfig = Field(default=StoreConfig(), description="The database.")
     admin: AdminConfig = Field(default=AdminConfig(), description="The REST interface and the page.")
     catalogue: CatalogueConfig = Field(default=CatalogueConfig(), description="How the merged catalogue is shown.")
+    models: ModelsConfig = Field(default=ModelsConfig(), description="Language models.")
     flow: FlowConfig = Field(default=FlowConfig(), description="Planner, executor, verifier, solver.")
     tools: tuple[Path, ...] = Field(default=(), description="Further folders of tool files, beside the shipped one.")
 

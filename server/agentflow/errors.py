@@ -278,3 +278,17 @@ def to_rpc(error: Exception) -> tuple[int, str, Any]:
     if isinstance(error, AgentFlowError):
         return error.code, error.message, error.payload()
     return INTERNAL_ERROR, "Internal error", {"type": "internal_error"}
+
+
+class ModelUnavailable(AgentFlowError):
+    """No language model answered: every provider that may serve the request failed, or none is configured."""
+
+    code = -32020
+    kind = "model_unavailable"
+
+
+class BudgetExceeded(AgentFlowError):
+    """The request would cost more than a budget has left; `data` has `budget`, `left` (nano-dollars) and `resets`."""
+
+    code = -32021
+    kind = "budget_exceeded"

@@ -14,7 +14,7 @@ from fastmcp.exceptions import ToolError
 from fastmcp.server.providers import FileSystemProvider
 from pydantic import SecretStr
 
-from agentflow.config import FlowConfig
+from agentflow.config_flow import FlowConfig
 from agentflow.errors import ConfigError, Unsupported
 from agentflow.flow import service
 from agentflow.flow.port import CALLER

@@ -76,8 +76,8 @@ def test_a_type_is_masked_and_the_log_has_one_line_without_it(tmp_path: Path) ->
 
 
 def test_a_model_above_the_tier_is_not_asked(tmp_path: Path, model: Model) -> None:
-    rules = {"small": {"servers": ["agentflow"], "tools": ["planner"], "model_tier": "small"}}
-    flow = {"base_url": model.url, "model": "m", "tier": "large"}
+    rules = {"small": {"servers": ["agentflow"], "tools": ["planner"], "model_tier": "bronze"}}
+    flow = {"base_url": model.url, "model": "m", "tier": "gold"}
     with running_gateway(config(tmp_path, rules, flow=flow), tmp_path) as gateway:
         gateway.wait_for_tools("look_up", "planner")
         assert "result" in gateway.call("planner", {"query": "look up the person"})

@@ -93,7 +93,7 @@ def test_what_is_left_out_takes_the_safe_default() -> None:
         {"allow": True, "obligations": {"rate_class": ""}},
         {"allow": True, "obligations": {"rate_class": ["slow"]}},
         {"allow": True, "obligations": {"model_tier": "huge"}},
-        {"allow": True, "obligations": {"model_tier": ["small"]}},
+        {"allow": True, "obligations": {"model_tier": ["bronze"]}},
         {"allow": True, "obligations": {"log_level": "loud"}},
         {"allow": True, "obligations": {"log_level": 10}},
     ],
@@ -114,10 +114,10 @@ def test_a_fault_is_told_from_a_denial() -> None:
 
 
 def test_obligations_of_every_kind_are_typed_and_told() -> None:
-    owed = {"mask": ["IBAN", "EMAIL"], "rate_class": "slow", "model_tier": "small", "log_level": "info"}
+    owed = {"mask": ["IBAN", "EMAIL"], "rate_class": "slow", "model_tier": "bronze", "log_level": "info"}
     decision = parse({"allow": True, "obligations": owed}, "")
     assert decision.obligations == Obligations(
-        mask=("EMAIL", "IBAN"), rate_class="slow", model_tier="small", log_level="info"
+        mask=("EMAIL", "IBAN"), rate_class="slow", model_tier="bronze", log_level="info"
     )
     shown = told(decision)["obligations"]
     assert {name: shown[name] for name in owed} == {**owed, "mask": ("EMAIL", "IBAN")}

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from agentflow.config import FlowConfig
+from agentflow.config_flow import FlowConfig
 from agentflow.errors import ConfigError, Unsupported
 from agentflow.flow.catalogue import Catalogue
 from agentflow.flow.executor import Executor
@@ -61,8 +61,8 @@ async def modules(config: FlowConfig) -> AsyncIterator[Modules]:
         ConfigError: a model is demanded and not configured.
     """
     configured = bool(config.base_url and config.model)
-    if config.planner == "openai" and not configured:
-        raise ConfigError("flow.planner is `openai` without an endpoint", fix="set flow.base_url and flow.model")
+    if config.planner == "model" and not configured:
+        raise ConfigError("flow.planner is `model` without an endpoint", fix="set flow.base_url and flow.model")
     if config.planner == "offline" or not configured:
         yield Modules(OfflinePlanner(), RuleVerifier(), EvidenceWriter())
         return

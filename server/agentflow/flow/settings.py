@@ -5,7 +5,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import get_args
 
-from agentflow.config import FlowConfig, Tier
+from agentflow.config_flow import FlowConfig
+from agentflow.config_models import Tier
 from agentflow.errors import PolicyDenied
 
 SETTINGS: ContextVar[FlowConfig] = ContextVar("agentflow_flow_settings")
@@ -23,13 +24,13 @@ def within(config: FlowConfig, tier: Tier | None) -> FlowConfig:
     Where the configured model is stronger, the offline planner works in its place.
 
     Raises:
-        PolicyDenied: the configuration demands the model (`flow.planner: openai`).
+        PolicyDenied: the configuration demands the model (`flow.planner: model`).
     """
     if tier is None or config.planner == "offline" or not (config.base_url and config.model):
         return config
     if _TIERS.index(config.tier) <= _TIERS.index(tier):
         return config
-    if config.planner == "openai":
+    if config.planner == "model":
         text = f"policy allows no model above {tier} here, and flow.planner demands one of tier {config.tier}"
         raise PolicyDenied(
             f"Denied: {text}",

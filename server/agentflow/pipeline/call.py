@@ -16,8 +16,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Any
 
-from agentflow.config import LogLevel, Tier
+from agentflow.config import LogLevel
 from agentflow.config_guard import Action
+from agentflow.config_models import Tier
 from agentflow.guard.digests import digest
 from agentflow.guard.flow import Flow
 from agentflow.guard.walk import serialised

@@ -10,8 +10,9 @@ import re
 from dataclasses import fields, replace
 from typing import Any, cast, get_args
 
-from agentflow.config import LogLevel, Tier
+from agentflow.config import LogLevel
 from agentflow.config_guard import Action
+from agentflow.config_models import Tier
 from agentflow.pipeline.call import JSON, Decision, Obligations
 
 ENTRYPOINT = "agentflow/decision"

@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
 
-from agentflow.config import LogLevel, Tier
+from agentflow.config import LogLevel
 from agentflow.config_base import Section
+from agentflow.config_models import Tier
 from agentflow.pipeline.call import JSON
 
 # Rego's globs know more than `*`; what they do with it differs between engines.

@@ -161,7 +161,7 @@ def _rooms(config: Config, report: Report) -> None:
         if not folder.is_dir():
             report(("tools", index), "there is no such folder", f"create {folder} or remove the line")
     flow = config.flow
-    if flow.planner == "openai" and not flow.base_url:
+    if flow.planner == "model" and not flow.base_url:
         report(("flow", "planner"), "needs flow.base_url", "add it, or use `offline`")
     if flow.base_url:
         _address(("flow", "base_url"), flow.base_url, report)
