@@ -24,6 +24,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
+from forked import ForkedProcess
+from forked import forked as fork
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 MODERN = "2026-07-28"
@@ -134,7 +136,7 @@ class Gateway:
 
     url: str
     base: str
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | ForkedProcess
     log: Path
     config_path: Path
     data_dir: Path
@@ -236,17 +238,30 @@ def gateway_from(
     Raises:
         AssertionError: it ended or was not ready in time; the message holds its log.
     """
-    log = tmp_path / "gateway.log"
-    data_dir = tmp_path / "data"
-    with log.open("ab") as sink:
-        process = subprocess.Popen(
+
+    def start(sink: int, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             cwd=tmp_path,
-            env=child_environment(data_dir, env),
+            env=dict(environment),
         )
+
+    with _up(start, config_path, tmp_path, port, env) as gateway:
+        yield gateway
+
+
+Start = Callable[[int, Mapping[str, str]], "subprocess.Popen[bytes] | ForkedProcess"]
+
+
+@contextmanager
+def _up(start: Start, config_path: Path, tmp_path: Path, port: int, env: Mapping[str, str] | None) -> Iterator[Gateway]:
+    log = tmp_path / "gateway.log"
+    data_dir = tmp_path / "data"
+    with log.open("ab") as sink:
+        process = start(sink.fileno(), child_environment(data_dir, env))
     base = f"http://127.0.0.1:{port}"
     gateway = Gateway(f"{base}/mcp", base, process, log, config_path, data_dir)
     try:
@@ -264,6 +279,7 @@ def running_gateway(
     port: int | None = None,
     env: Mapping[str, str] | None = None,
     arguments: tuple[str, ...] = (),
+    forked: bool = True,
 ) -> Iterator[Gateway]:
     """Run `agentflow serve` with `config` while the block lasts.
 
@@ -273,12 +289,23 @@ def running_gateway(
         port: loopback port; a free one when absent.
         env: further environment variables of the gateway.
         arguments: further arguments of `agentflow serve`.
+        forked: whether it may be forked from a process that has imported what it needs (see `forked`); it is not
+            where `env` says something to Python or its linker.
 
     Raises:
         AssertionError: it ended or was not ready in time; the message holds its log.
     """
     port = port or free_port()
     config_path = write_config(config, tmp_path / "agentflow.yaml")
-    command = [sys.executable, "-m", "agentflow", "serve", "--config", str(config_path), "--port", str(port)]
-    with gateway_from([*command, *arguments], config_path, tmp_path, port, env) as gateway:
+    words = ["serve", "--config", str(config_path), "--port", str(port), *arguments]
+    if not forked or any(name.startswith(("PYTHON", "LD_")) for name in env or ()):
+        with gateway_from([sys.executable, "-m", "agentflow", *words], config_path, tmp_path, port, env) as gateway:
+            yield gateway
+        return
+
+    def start(sink: int, environment: Mapping[str, str]) -> ForkedProcess:
+        with open(os.devnull, "rb") as nothing:
+            return fork(words, environment, tmp_path, nothing.fileno(), sink)
+
+    with _up(start, config_path, tmp_path, port, env) as gateway:
         yield gateway

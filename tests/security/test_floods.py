@@ -29,7 +29,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             "max_concurrent_per_principal": CALLS,
         },
     }
-    with running_gateway(config, tmp_path_factory.mktemp("floods")) as gateway:
+    with running_gateway(config, tmp_path_factory.mktemp("floods"), forked=False) as gateway:
         gateway.wait_for_tools("good__echo", "stuck__never")
         yield gateway
 
