@@ -21,7 +21,8 @@ ROOT_ONLY = {
 TENANTS = {
     "whoami", "status", "overview", "newestRecords", "followRecords", "listTools", "searchRecords", "showRecord",
     "exportRecords", "listKeys", "createKey", "showKey", "rotateKey", "revokeKey", "listApprovals", "showApproval",
-    "approveCall", "denyCall", "listCredentials", "revokeCredential",
+    "approveCall", "denyCall", "listCredentials", "revokeCredential", "listBudgets", "createBudget", "listBudgetAlerts",
+    "showBudget", "updateBudget", "deleteBudget", "listBudgetPeriods", "forecastBudget", "showUsage", "suggestSavings",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     Boolean,
     Column,
     Double,
@@ -187,4 +188,167 @@ SERVERS: Final = Table(
     Column("enabled", Boolean, nullable=False),
     Column("updated", Double, nullable=False),
     Column("updated_by", Text, nullable=False),
+)
+
+# What the router learnt of each model (`arm`) for each kind of request (`scope`), in sums that forget; the row of the
+# arm "" holds how many outcomes the scope has had.
+MODEL_ARMS: Final = Table(
+    "model_arm",
+    METADATA,
+    Column("scope", String(200), primary_key=True),
+    Column("arm", Text, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("pulls", Double, nullable=False),
+    Column("reward", Double, nullable=False),
+    Column("square", Double, nullable=False),
+    Column("successes", Double, nullable=False),
+    Column("ratio", Double, nullable=False),
+    Column("costed", Double, nullable=False),
+    Column("latency", Double, nullable=False),
+    Column("timed", Double, nullable=False),
+    Column("quality", Double, nullable=False),
+    Column("judged", Double, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+# What may be spent on models, in nano-dollars: `tenant` or `subject` `*` stands for each one separately.
+BUDGETS: Final = Table(
+    "budget",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("scope", String(16), nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("period", String(16), nullable=False),
+    Column("nano", BigInteger),
+    Column("requests_per_minute", Integer),
+    Column("tokens_per_minute", Integer),
+    Column("max_concurrent", Integer),
+    Column("created", Double, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("updated", Double, nullable=False),
+    Column("updated_by", Text, nullable=False),
+    Index("budget_name", "tenant", "name", unique=True),
+)
+
+# What a budget has been charged in one of its periods (`period` is the day it begins, or a run), and what is promised
+# to requests under way.
+BUDGET_SPENDS: Final = Table(
+    "budget_spend",
+    METADATA,
+    Column("budget", String(32), ForeignKey("budget.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("starts", Double, nullable=False),
+    Column("ends", Double),
+    Column("spent", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("requests", BigInteger, nullable=False),
+    Column("warned", Integer, nullable=False),
+    Index("budget_spend_starts", "starts"),
+)
+
+# The quotas of a budget: requests and tokens that are left of the minute, and how many requests are under way.
+BUDGET_QUOTAS: Final = Table(
+    "budget_quota",
+    METADATA,
+    Column("budget", String(32), ForeignKey("budget.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("requests", Double),
+    Column("tokens", Double),
+    Column("running", Integer, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+# Shares of a limit (75, 90, 100 per cent) that were reached.
+BUDGET_ALERTS: Final = Table(
+    "budget_alert",
+    METADATA,
+    Column("budget", String(32), ForeignKey("budget.id", ondelete="CASCADE"), primary_key=True),
+    Column("tenant", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("period", Text, primary_key=True),
+    Column("level", Integer, primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("spent", BigInteger, nullable=False),
+    Column("nano", BigInteger, nullable=False),
+    Index("budget_alert_time", "time"),
+)
+
+# Processes that hold reservations. One whose `beat` stands still has ended, and what it held is given back.
+RESERVATION_HOLDERS: Final = Table(
+    "reservation_holder",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("beat", BigInteger, nullable=False),
+    Column("updated", Double, nullable=False),
+)
+
+# Money that is promised to requests under way; `held` are the rows of `budget_spend` that it is counted in.
+RESERVATIONS: Final = Table(
+    "model_reservation",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("holder", String(32), nullable=False),
+    Column("made", Double, nullable=False),
+    Column("nano", BigInteger, nullable=False),
+    Column("tokens", BigInteger, nullable=False),
+    Column("held", JSON, nullable=False),
+    Column("charge", JSON, nullable=False),
+    Index("model_reservation_holder", "holder"),
+)
+
+# One row for each request to a model. `nano` is what it cost, `saved` what a cached answer would have cost.
+MODEL_USAGE: Final = Table(
+    "model_usage",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("time", Double, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("tool", Text, nullable=False),
+    Column("purpose", String(32), nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("tier", String(16), nullable=False),
+    Column("fingerprint", Text, nullable=False),
+    Column("prompt", BigInteger, nullable=False),
+    Column("completion", BigInteger, nullable=False),
+    Column("cached", BigInteger, nullable=False),
+    Column("nano", BigInteger, nullable=False),
+    Column("saved", BigInteger, nullable=False),
+    Column("latency", Double, nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("from_cache", Boolean, nullable=False),
+    Index("model_usage_time", "time"),
+    Index("model_usage_tenant", "tenant", "time"),
+    Index("model_usage_run", "run"),
+)
+
+# What is remembered of a principal's runs that answered a question: the question (personal data as tokens), the names
+# of the tools that were called and of their arguments, no values. `encoder` says whose `vector` it is.
+FLOW_MEMORIES: Final = Table(
+    "flow_memory",
+    METADATA,
+    Column("id", String(32), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("principal", Text, nullable=False),
+    Column("task", Text, nullable=False),
+    Column("steps", JSON, nullable=False),
+    Column("run", Text, nullable=False),
+    Column("planner", Text, nullable=False),
+    Column("confidence", Double, nullable=False),
+    Column("encoder", String(16), nullable=False),
+    Column("vector", LargeBinary, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("used", Double, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("flow_memory_principal", "tenant", "principal", "used"),
+    Index("flow_memory_used", "used"),
 )

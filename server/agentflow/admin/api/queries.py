@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -10,6 +11,8 @@ from pydantic import Field
 from agentflow.admin.models import Wish
 from agentflow.audit.export import Format
 from agentflow.audit.query import Decided, Filter
+from agentflow.models.money.usage import By
+from agentflow.models.money.usage import Filter as Used
 
 _CURSOR = Field(default=None, max_length=1024, description="`next` of the part before.")
 
@@ -103,6 +106,33 @@ class Eyes(Part):
     tenant: str | None = Field(default=None, max_length=200)
     kind: Literal["user", "agent", "service"] | None = None
     roles: list[str] = Field(default=[], max_length=50, description="Repeated; of a principal that need not exist.")
+
+
+class OfUsage(Wish):
+    """Which requests to models; all that is given must fit."""
+
+    since: datetime | None = Field(default=None, description="From; epoch seconds or RFC 3339; default 30 days ago.")
+    until: datetime | None = Field(default=None, description="Before; epoch seconds or RFC 3339.")
+    tenant: str | None = Field(default=None, max_length=200)
+    project: str | None = Field(default=None, max_length=200)
+    principal: str | None = Field(default=None, max_length=200)
+    provider: str | None = Field(default=None, max_length=200)
+    model: str | None = Field(default=None, max_length=500, description="The provider's own name of it.")
+    tool: str | None = Field(default=None, max_length=200, description="On whose behalf a model was asked.")
+    run: str | None = Field(default=None, max_length=500)
+
+    def filter(self) -> Used:
+        """The same, as the ledger understands it."""
+        told = self.model_dump(include=set(OfUsage.model_fields), exclude={"since", "until"})
+        since = _seconds(self.since)
+        return Used(**told, since=time.time() - 30 * 86_400 if since is None else since, until=_seconds(self.until))
+
+
+class UsageBy(OfUsage):
+    """Which requests to models, and by what they are summed up."""
+
+    by: By = "model"
+    limit: int = Field(default=100, ge=1, le=1000, description="Most rows in the answer.")
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from agentflow.admin.actions import audit, catalogue, live, quarantine, servers, status
-from agentflow.admin.api import governing, streams
+from agentflow.admin.api import governing, spending, streams
 from agentflow.admin.api.operation import Asked, Operation
 from agentflow.admin.api.queries import Exported, Eyes, Newest, Part, Search
 from agentflow.admin.models import (
@@ -107,4 +107,6 @@ AUDIT: Final = (
     Operation("GET", "/audit/verification", "showVerification", "audit", audit.verification, result=Verification),
     Operation("POST", "/audit/verification", "verifyRecords", "audit", audit.verify, result=Verification),
 )  # fmt: skip
-OPERATIONS: Final[tuple[Operation, ...]] = (*GATEWAY, *SERVERS, *QUARANTINE, *AUDIT, *governing.OPERATIONS)
+OPERATIONS: Final[tuple[Operation, ...]] = (
+    *GATEWAY, *SERVERS, *QUARANTINE, *AUDIT, *governing.OPERATIONS, *spending.OPERATIONS,
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""What models cost, and what may be spent on them: prices, budgets, reservations, usage, forecasts. Never overspent."""
