@@ -1,0 +1,1 @@
+"""What a principal's runs have taught, from one run to the next."""
