@@ -24,6 +24,7 @@ from agentflow.flow.fields import (
     project,
     words_of,
 )
+from agentflow.flow.measures import unit_of
 from agentflow.flow.question import Question
 from agentflow.flow.select import Choice, choose
 from agentflow.flow.types import Evidence
@@ -115,6 +116,8 @@ def _candidates(question: Question, facts: Facts, wanted: dict[str, float]) -> I
         found = _from_group(question, facts, group)
         if found is not None:
             value, quality, evidence, choice = found
+            if question.about and group.records[0].is_a(question.about) < 0.7:
+                quality *= 0.7
             covered = covers(question, facts, group.actions, wanted, choice, group.records)
             covered |= _evidence_words(question, evidence)
             tied = choice.tied or _ambiguous(question, facts, group.actions)
@@ -244,6 +247,8 @@ def _from_group(question: Question, facts: Facts, group: Group) -> tuple[Any, fl
     )
     if question.operation == "count" and any(group.records[0].is_a(w) >= 0.7 for words in kinds for w in words):
         named = any(group.records[0].is_a(h) >= 0.7 for h in question.head)
+        if not named and any(unit_of(h) for h in question.head):
+            return None  # "how many grams" is no count of the pages that were found
         return len(choice.records), 1.0 if named else 0.7, _records_evidence(choice.records or group.records), choice
     if not choice.records:
         return None
@@ -312,6 +317,8 @@ def _values(
     found = [(r, f) for r in choice.records if (f := _field(question, facts, r, group)) is not None]
     if not found:
         return None
+    if question.order is not None:
+        found = _sorted(found, *question.order)
     quality = min(f[2] for _, f in found)
     evidence = [_evidence(r, path, value) for r, (path, value, _) in found]
     values = [value for _, (_, value, _) in found]
@@ -320,9 +327,36 @@ def _values(
     unique = list(dict.fromkeys(v if not isinstance(v, list) else tuple(v) for v in values))
     if question.operation != "list":
         choice.tied = choice.tied or len(unique) > 1
+        if len(unique) > 1 and not _several(question):
+            quality = min(quality, 0.49)  # one was asked for, and nothing says which
         if any(s.noun == "" or group.records[0].is_a(s.noun) for s in question.selectors):
             return unique[0], quality, evidence[:1], choice
     return (unique if len(unique) > 1 else unique[0]), quality, evidence, choice
+
+
+def _several(question: Question) -> bool:
+    """Whether a question may be answered by more than one value."""
+    words = set(question.text.lower().split())
+    return bool(words & {"all", "every", "each", "any", "are", "were"}) or any(
+        w.endswith("s") and stem(w) in question.head for w in words
+    )
+
+
+_EVENT = re.compile(
+    r"\b(closed|shipped|delivered|returned|cancell?ed|paid|updated|resolved|"
+    r"refunded|sent|arrived?|expired?|deleted|edited)\W*$",
+    re.I,
+)
+
+
+def _sorted(found: list[tuple[Record, tuple[str, Any, float]]], by: str, falling: bool) -> Any:
+    """The found fields in the order of another field of their records."""
+    records = [r for r, _ in found]
+    words = stems(by)
+    key = date_field(records, words) if by in ("date", "age") else number_field(records, words)
+    if by in ("name", "status", "title") or key is None:
+        return sorted(found, key=lambda pair: str(pair[1][1]).casefold(), reverse=falling)
+    return sorted(found, key=lambda pair: dict(pair[0].fields()).get(key) or 0, reverse=falling)
 
 
 def _field(question: Question, facts: Facts, record: Record, group: Group) -> tuple[str, Any, float] | None:
@@ -331,7 +365,9 @@ def _field(question: Question, facts: Facts, record: Record, group: Group) -> tu
     if question.implied == "date" and not _plain_head(question, record):
         key = date_field([record], question.words)
         if key is not None:
-            return key, dict(record.fields())[key], 0.9
+            other = _EVENT.search(question.text)  # "when was it closed" is not told by when it was opened
+            strange = other is not None and stem(other.group(1)) not in words_of(key)
+            return key, dict(record.fields())[key], 0.3 if strange else 0.9
     direct = project(record, question.head, question.implied)
     itself = bool(question.head) and (role or max((record.is_a(h) for h in question.head[-1:]), default=0.0) >= 0.7)
     if itself and (direct is None or direct[2] < 0.95 or direct[2] <= 0.4):

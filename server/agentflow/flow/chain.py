@@ -17,6 +17,7 @@ from agentflow.flow.answer import Answer, covers, demands
 from agentflow.flow.arguments import Fill, from_facts, from_knowledge, from_question
 from agentflow.flow.catalogue import Catalogue, Param, Tool
 from agentflow.flow.facts import Facts
+from agentflow.flow.fields import PERSON
 from agentflow.flow.question import Question
 from agentflow.flow.select import Choice
 from agentflow.flow.types import Action
@@ -144,7 +145,8 @@ class Chainer:
         """Whether the question names what the tool writes; a tool that writes something else is never a substitute."""
         if not tool.nouns:
             return True
-        return any(best_alike(word, tool.nouns) for word in self._question.words)
+        # "Write the subject of the ticket in capitals" writes no ticket: what is written stands right after the verb.
+        return any(best_alike(word, tool.nouns) for word in self._question.head or self._question.words)
 
     def _verb_fits(self, tool: Tool) -> bool:
         verb = stem(self._question.verb)
@@ -291,7 +293,9 @@ class Chainer:
         if question.operation == "action":
             return 1.0 if stem(tool.verb) == stem(question.verb) else 0.6
         if not question.head:
-            return 0.8 if not tool.outputs else 0.6 + 0.3 * bool(tool.outputs)
+            if question.implied == "person" and tool.outputs:
+                return 1.0 if set(tool.nouns[-1:]) & PERSON and not tool.many else 0.5
+            return 0.9 if tool.outputs else 0.8
         nouns = max((best_alike(h, tool.nouns[-1:]) for h in question.head), default=0.0)
         if question.operation in ("count", "list", "sum", "average"):
             return (1.0 if tool.many else 0.6) if nouns else 0.5 if tool.many else 0.3

@@ -165,9 +165,11 @@ def _quality(record: Record, path: str, value: Any, head: Sequence[str], implied
             quality = max(quality, 0.8)
         return quality if value is not None else 0.0
     if implied == "person":
-        if set(words) & PERSON:
+        if is_id_key(path):
+            return 0.45 if set(words) & PERSON else 0.0
+        if set(words) & PERSON and isinstance(value, str) and not is_date(value):
             return 0.9
-        return 0.8 if words[0] == "name" and record.entity in PERSON else 0.0
+        return 0.9 if words[0] == stem("name") and record.entity in PERSON else 0.0
     if implied == "place":
         return 0.95 - 0.05 * _PLACE.index(words[0]) if words[0] in _PLACE else 0.0
     if implied == "money" and is_number(value) and not is_id_key(path):

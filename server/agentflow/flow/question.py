@@ -6,7 +6,7 @@ English only. Nothing here knows a tool or a data set; words are matched against
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal as OneOf
 
 from agentflow.flow.literals import Literal, Token, lex, literals
@@ -22,6 +22,7 @@ class Selector:
 
     Attributes:
         kind: `date`, `number`, or `any` ("first").
+        rank: how many stand before it ("second" → 1).
         noun: stem of the noun it stands with ("last *order*"), or "".
         field: stem of the field it implies ("expensive" → price), or "".
     """
@@ -31,6 +32,7 @@ class Selector:
     descending: bool
     noun: str = ""
     field: str = ""
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,8 @@ class Question:
         nouns: stems of every other content word, in order of appearance, without selectors and literals.
         verb: the action asked for ("close"), or "".
         negated: stems that stand after "not".
+        about: stem of the thing whose field is wanted, where that is known ("X became a *customer*"), or "".
+        order: the field that a list is sorted by, and whether it falls.
         predicate: stems after the subject of a yes/no question ("Is … *shipped*?").
     """
 
@@ -66,6 +70,8 @@ class Question:
     verb: str = ""
     negated: frozenset[str] = frozenset()
     predicate: tuple[str, ...] = ()
+    about: str = ""
+    order: tuple[str, bool] | None = None
 
     @property
     def words(self) -> tuple[str, ...]:
@@ -89,6 +95,13 @@ _SELECTORS: dict[str, tuple[OneOf["date", "number", "any"], bool, str]] = {
     "best": ("number", True, "rating"),
     "worst": ("number", False, "rating"),
 }
+
+
+def is_selector(word: str) -> bool:
+    """Whether a word chooses one of several ("last", "cheapest")."""
+    return word in _SELECTORS or word in _ORDINALS
+
+
 _BREAKS = frozenset(
     parts(
         "of for from by in on with that which who whose placed made has have had having does do did is are was were "
@@ -111,7 +124,7 @@ _COMPARE = (
 
 def read(text: str) -> Question:
     """Read one question (see `split` for compound ones)."""
-    text = re.sub(r"\b([eE])-mail", r"\1mail", text)
+    text = _spoken(re.sub(r"\b([eE])-mail", r"\1mail", text))
     tokens = lex(text)
     values = literals(tokens)
     compared, comparisons = _comparisons(text, tokens, values)
@@ -121,6 +134,8 @@ def read(text: str) -> Question:
     implied = _implied(text)
     predicate = _predicate(tokens, used) if operation == "exists" else ()
     head = () if operation == "exists" else _head(tokens, used, verb)
+    if implied == "person" and re.match(r"\W*who(?:m)? (?!is\b|are\b|was\b|were\b|'s\b)", text, re.I):
+        head = ()  # "who placed the order" asks for somebody, not for the order
     if operation in ("sum", "average"):
         head = tuple(w for w in head if w not in _AGGREGATES) or head
     if re.search(r"\b(?:says?|said|states?|reads?)\b\W*$", text.lower()):
@@ -148,6 +163,30 @@ def read(text: str) -> Question:
     )
 
 
+def _spoken(text: str) -> str:
+    """A question in the words that fields are named after: two-word superlatives, verbs of buying."""
+    text = re.sub(r"\b(?:lowest|least)[- ](?:priced|cost(?:ing)?|costly)\b", "cheapest", text, flags=re.I)
+    text = re.sub(r"\b(?:highest|most)[- ](?:priced|costing)\b", "most expensive", text, flags=re.I)
+    bought = re.match(r"^\W*what (?:did|does|has|have) (.+?) (?:buy|bought|purchased?|order(?:ed)?)\b(.*)$", text, re.I)
+    text = re.sub(
+        r"\b(?:cost|costs)\s+the\s+(most|least)\b",
+        lambda m: "is the most expensive" if m.group(1).lower() == "most" else "is the cheapest",
+        text,
+        flags=re.I,
+    )
+    text = re.sub(r"\b(?:full )?names? of (?:the )?(item|thing|product|article)(s?)\b", r"\1\2", text, flags=re.I)
+    text = re.sub(r"\bthing(s?)\b", r"item\1", text)
+    spend = r"(?:total|overall|entire|whole|combined)?\s*(?:spend|spending|expenditure|outlay)"
+    spent = re.match(rf"^(?:the\s+)?{spend}\s+(?:of|by|for)\s+(.+)$", text, re.I) or re.match(
+        rf"^(.+?)['’]s?\s+{spend}\W*$", text, re.I
+    )
+    if spent:
+        return f"how much has {spent.group(1)} spent in total"
+    if bought:
+        return f"which item is in the order of {bought.group(1)}{bought.group(2)}"
+    return text
+
+
 _AGGREGATES = frozenset(stems("total sum average mean avg combined overall altogether"))
 
 
@@ -163,8 +202,19 @@ def _action(tokens: list[Token]) -> str:
             return ""
         if token.lower in polite:
             continue
-        return token.text if token.lower in WRITE_VERBS else ""
+        if token.lower not in WRITE_VERBS or (token.lower in _NOUNS_TOO and _named(tokens, token)):
+            return ""
+        return token.text
     return ""
+
+
+_NOUNS_TOO = frozenset(parts("order book ship comment note log mark schedule run post email store"))
+
+
+def _named(tokens: list[Token], token: Token) -> bool:
+    """Whether a word that may be a verb is a noun with its number ("*order* SO-7's total")."""
+    after = tokens[tokens.index(token) + 1 :][:2]
+    return bool(after) and (after[0].kind in ("id", "number", "poss") or after[0].lower in ("of", "status", "total"))
 
 
 def _operation(text: str, tokens: list[Token]) -> Operation:
@@ -221,14 +271,23 @@ def _selectors(tokens: list[Token]) -> tuple[tuple[Selector, ...], set[int]]:
     """Selectors with the noun they stand with, and the token indices they use up."""
     found: list[Selector] = []
     used: set[int] = set()
+    rank = 0
     for i, token in enumerate(tokens):
         lower = token.lower
         if i in used or token.kind != "word":
             continue
+        if lower in _ORDINALS:
+            used.add(i)
+            after = tokens[i + 1].lower if i + 1 < len(tokens) else ""
+            if after in _SELECTORS or after in ("most", "least"):
+                rank = _ORDINALS[after] if after in _ORDINALS else _ORDINALS[lower]
+            else:
+                found.append(Selector(lower, "any", False, _noun_after(tokens, i), rank=_ORDINALS[lower]))
+            continue
         if lower in ("most", "least") and i + 1 < len(tokens) and tokens[i + 1].kind == "word":
             following = tokens[i + 1]
             used.add(i)
-            if following.lower == "recent":
+            if following.lower in ("recent", "recently"):
                 used.add(i + 1)
                 found.append(Selector("most recent", "date", lower == "most", _noun_after(tokens, i + 1)))
             elif following.lower in ("expensive", "costly", "valuable"):
@@ -240,7 +299,12 @@ def _selectors(tokens: list[Token]) -> tuple[tuple[Selector, ...], set[int]]:
             kind, descending, field = _SELECTORS[lower]
             used.add(i)
             found.append(Selector(lower, kind, descending, _noun_after(tokens, i), field))
+    if rank and found:
+        found[0] = replace(found[0], rank=rank)
     return tuple(found), used
+
+
+_ORDINALS = {"second": 1, "2nd": 1, "third": 2, "3rd": 2, "fourth": 3, "4th": 3, "fifth": 4}
 
 
 def _noun_after(tokens: list[Token], i: int) -> str:
@@ -278,7 +342,7 @@ def _head(tokens: list[Token], used: set[int], verb: str) -> tuple[str, ...]:
             continue
         if token.kind != "word":
             started = True
-            if chunk:
+            if chunk and not (i + 1 < len(tokens) and tokens[i + 1].kind == "poss"):
                 break
             continue
         started = True
@@ -343,6 +407,9 @@ def _dateish(words: str, operator: str) -> bool:
     return operator == "in" or any(mark in words for mark in ("after", "since", "before", "until"))
 
 
+_NUMBERED = re.compile(
+    r"(\band\s+)(order|book|ticket|note|store|post|log)(?=\s+(?:number\s+)?#?[A-Za-z]{0,5}-?\d)", re.I
+)
 MAX_PARTS = 10
 MAX_NOUNS = 60
 _PRONOUN = re.compile(r"\b(he|she|they|his|her|their|him|them|it|its)\b", re.I)
@@ -360,9 +427,12 @@ def split(text: str) -> list[str]:
 
     A pronoun becomes what it stands for: the person named before, or the thing the part before asked for.
     """
-    pieces = [piece.strip(" ?.;,") for piece in _SPLIT.split(text.strip()) if piece.strip(" ?.;,")]
+    text = _NUMBERED.sub(lambda m: f"{m.group(1)}\u2060{m.group(2)}", text)  # "and order 7" joins, it orders nothing
+    pieces = [
+        piece.replace("\u2060", "").strip(" ?.;,") for piece in _SPLIT.split(text.strip()) if piece.strip(" ?.;,")
+    ]
     if len(pieces) < 2:
-        return [text.strip()]
+        return [text.replace("\u2060", "").strip()]
     anchor = ""
     out: list[str] = []
     for piece in pieces[:MAX_PARTS]:

@@ -208,10 +208,11 @@ def _concerns(selector: Selector, records: Sequence[Record]) -> bool:
         return True
     if selector.field and any(selector.noun in words_of(path) for path, _ in records[0].fields()):
         return number_field(records, [selector.field]) is not None
+    dated = selector.kind in ("date", "any")  # "the first item she ordered" is that of the first order
     return any(
         best_alike(selector.noun, words_of(path)) == 1.0
         for path, v in records[0].fields()
-        if is_number(v) or is_date(v)
+        if is_number(v) or is_date(v) or dated
     )
 
 
@@ -237,9 +238,12 @@ def _select(choice: Choice, selector: Selector, question: Question) -> None:
     valued = [(v, r) for r in records if (v := dict(r.fields()).get(key)) is not None and (is_number(v) or is_date(v))]
     if not valued:
         return
-    best = (max if selector.descending else min)(v for v, _ in valued)
-    top = [r for v, r in valued if v == best]
-    choice.tied = len(top) > 1
+    ranked = sorted((v for v, _ in valued), reverse=selector.descending)
+    if selector.rank >= len(ranked):
+        choice.records = []  # there is no second of one
+        return
+    top = [r for v, r in valued if v == ranked[selector.rank]]
+    choice.tied = len(top) > 1 or (selector.rank > 0 and ranked[selector.rank - 1] == ranked[selector.rank])
     choice.records = top[:1]
     choice.selected = True
     choice.words.add(selector.noun)
