@@ -8,7 +8,10 @@ from fastmcp import Context
 from fastmcp.tools import tool
 from pydantic import Field
 
+from agentflow.config_flow import Pattern
+from agentflow.config_models import ModelTier
 from agentflow.flow import service
+from agentflow.flow.telling import Telling
 from agentflow.flow.types import Solution
 
 
@@ -31,8 +34,30 @@ async def solver(
     knowledge: Annotated[
         dict[str, Any] | None, Field(description='Facts you bring along, by name, e.g. {"customer_id": "C-1"}.')
     ] = None,
+    pattern: Annotated[
+        Pattern | None, Field(description="How to reason; the gateway's setting (direct) if absent.")
+    ] = None,
+    model: Annotated[
+        str | None, Field(max_length=200, description="Model to ask, by name; as routed if absent.")
+    ] = None,
+    tier: Annotated[ModelTier | None, Field(description="Least strength of the models asked.")] = None,
+    timeout: Annotated[
+        float | None, Field(gt=0, le=86_400, description="Seconds; no more than the gateway's setting.")
+    ] = None,
+    max_tokens: Annotated[int | None, Field(ge=1, description="Most model tokens of the whole run.")] = None,
+    max_cost: Annotated[float | None, Field(ge=0, description="Most US dollars that its models may cost.")] = None,
 ) -> Solution:
-    async def progress(turn: int, of: int, message: str) -> None:
-        await ctx.report_progress(turn, of, message)
-
-    return await service.solve(query, max_turns=max_turns, knowledge=knowledge, progress=progress)
+    options = service.RunOptions(
+        max_turns=max_turns,
+        pattern=pattern,
+        model=model,
+        tier=tier,
+        timeout=timeout,
+        max_tokens=max_tokens,
+        max_cost=max_cost,
+    )
+    telling = Telling(ctx.report_progress)
+    request = ctx.request_context
+    # Without a progress token nobody listens, and the answer is not streamed.
+    pieces = telling.piece if request is not None and "progressToken" in (request.meta or {}) else None
+    return await service.solve(query, options, knowledge=knowledge, progress=telling.turn, pieces=pieces)

@@ -1,13 +1,14 @@
-"""Fresh worlds, and a local endpoint that speaks the OpenAI chat-completions protocol."""
+"""Fresh worlds, and models that answer by script."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 
 import pytest
 
+from agentflow.models.port import MODELS
+from tests.flow.scripted_models import ScriptedModels
 from tests.flow.worlds import World, make_clinic, make_helpdesk, make_office
-from tests.models.scripted_endpoint import Endpoint, running_endpoint
 
 
 @pytest.fixture
@@ -26,6 +27,9 @@ def clinic() -> World:
 
 
 @pytest.fixture
-async def endpoint() -> AsyncIterator[Endpoint]:
-    async with running_endpoint() as running:
-        yield running
+def models() -> Iterator[ScriptedModels]:
+    """The models of the calls made in the test."""
+    served = ScriptedModels()
+    token = MODELS.set(served)
+    yield served
+    MODELS.reset(token)

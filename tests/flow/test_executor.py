@@ -166,3 +166,31 @@ def test_a_remote_schema_is_never_fetched() -> None:
 
 def test_a_broken_schema_is_reported() -> None:
     assert "inputSchema" in (invalid({"type": "nonsense"}, {}) or "")
+
+
+async def test_a_write_that_succeeded_is_not_made_again_by_a_later_step() -> None:
+    world = World()
+
+    async def send(n: str) -> Any:
+        return {"sent": n}
+
+    world.add("send_it", send, "Send it.", {"n": STRING}, annotations=WRITE)
+    executor = Executor(world, Catalogue(await world.tools()))
+    action = Action(tool="send_it", arguments={"n": "a"})
+    twice = await executor.run([action, action])  # one step that says it twice means it
+    again = await executor.run([action])
+    assert [r.success for r in (*twice.results, *again.results)] == [True, True, False]
+    assert len(world.calls) == 2
+    assert again.results[0].error is not None and again.results[0].error.kind == "not_repeated"
+
+
+async def test_what_is_said_to_do_no_harm_twice_may_be_called_twice() -> None:
+    world = World()
+
+    async def put(n: str) -> Any:
+        return {"put": n}
+
+    world.add("put_it", put, "Put it.", {"n": STRING}, annotations={**WRITE, "idempotentHint": True})
+    executor = Executor(world, Catalogue(await world.tools()))
+    for _ in range(2):
+        assert (await executor.run([Action(tool="put_it", arguments={"n": "a"})])).results[0].success

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from pydantic import ValidationError
 
-from agentflow.flow.memory import Memory
+from agentflow.flow.memory import ExecutedAction, Memory
 from agentflow.flow.types import Action, ActionResult, ExecutorOutput, PlannerOutput, VerifierOutput
 
 
@@ -58,7 +60,7 @@ def test_the_summary_tells_the_run_and_keeps_its_bound() -> None:
     summary = memory.get_context_summary()
     assert "What?" in summary
     assert '"v": 1' in summary
-    assert len(memory.get_context_summary(50)) == 50
+    assert len(memory.get_context_summary(50)) <= 50
 
 
 def test_it_travels_as_json_and_refuses_what_it_does_not_know() -> None:
@@ -67,3 +69,24 @@ def test_it_travels_as_json_and_refuses_what_it_does_not_know() -> None:
     assert Memory.model_validate_json(memory.model_dump_json()) == memory
     with pytest.raises(ValidationError):
         Memory.model_validate({"query": "q", "secret": 1})
+
+
+@pytest.mark.parametrize("calls", [12, 400])
+def test_of_too_many_results_the_summary_keeps_the_newest(calls: int) -> None:
+    memory = Memory(query="What?")
+    for number in range(calls):
+        found = ExecutedAction(tool=f"get_{number}", success=True, output={"text": f"n{number} " + "long " * 900})
+        memory.executed_actions.append(found)
+    summary = memory.get_context_summary(6000)
+    assert len(summary) <= 6000
+    assert f'get_{calls - 1}({{}}) = {{"text": "n{calls - 1} ' in summary
+    assert ("get_0(" in summary) is (calls == 12)
+    assert ("earlier calls are left out" in summary) is (calls == 400)
+
+
+@pytest.mark.parametrize(
+    "more", [{"turn": 10**9}, {"executed_actions": [{"tool": "t", "success": True}] * 3_000}], ids=["turn", "calls"]
+)
+def test_a_memory_that_no_run_could_have_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Memory.model_validate({"query": "q", **more})

@@ -198,3 +198,9 @@ async def test_one_step_can_be_planned_without_calling_anything(helpdesk: World)
 async def test_without_tools_there_is_no_step() -> None:
     step = await OfflinePlanner().plan(Memory(query="How many orders does Ada Lovelace have?"), [])
     assert (step.selected_tool, step.actions) == (None, [])
+
+
+async def test_a_question_longer_than_the_rules_read_is_said_to_be_so(helpdesk: World) -> None:
+    solution = await solve(helpdesk, "What is the status of the order O-1001? " + "and " * 4_000)
+    assert (solution.status, solution.answer) == ("escalated", "")
+    assert "4000 characters" in solution.reason

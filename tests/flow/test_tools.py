@@ -12,16 +12,16 @@ import pytest
 from fastmcp import Client, FastMCP
 from fastmcp.exceptions import ToolError
 from fastmcp.server.providers import FileSystemProvider
-from pydantic import SecretStr
 
 from agentflow.config_flow import FlowConfig
-from agentflow.errors import ConfigError, Unsupported
+from agentflow.errors import ConfigError, LimitExceeded, ModelUnavailable, Unsupported
 from agentflow.flow import service
 from agentflow.flow.port import CALLER
+from agentflow.flow.service import RunOptions
 from agentflow.flow.settings import SETTINGS
 from agentflow.paths import shipped
+from tests.flow.scripted_models import ANSWER, RUN, ScriptedModels
 from tests.flow.worlds import World
-from tests.models.scripted_endpoint import Endpoint
 
 QUERY = "What is the status of the last order of Ada Lovelace?"
 
@@ -138,21 +138,19 @@ async def test_outside_the_gateway_the_error_is_clear() -> None:
             await connected.call_tool("solver", {"query": QUERY})
 
 
-async def test_a_configured_model_is_used(endpoint: Endpoint, helpdesk: World) -> None:
+async def test_a_model_is_asked_where_there_is_one(models: ScriptedModels, helpdesk: World) -> None:
     CALLER.set(helpdesk)
-    key = SecretStr("sk-1")
-    SETTINGS.set(FlowConfig(base_url=endpoint.base_url, model="m", api_key=key))
-    endpoint.say({"current_sub_goal": "nothing to do", "selected_tool": None})
+    models.say({"current_sub_goal": "nothing to do", "selected_tool": None})
     assert (await service.plan(QUERY)).current_sub_goal == "nothing to do"
-    assert endpoint.requests[0][0]["authorization"] == "Bearer sk-1"
-    SETTINGS.set(FlowConfig(base_url=endpoint.base_url, model="m", planner="offline"))
+    assert models.requests[0].tier == "silver"
+    SETTINGS.set(FlowConfig(planner="offline"))
     assert (await service.plan(QUERY)).selected_tool == "helpdesk__find_customer"
 
 
 async def test_a_model_that_is_demanded_must_be_configured(helpdesk: World) -> None:
     CALLER.set(helpdesk)
-    SETTINGS.set(FlowConfig(planner="openai"))
-    with pytest.raises(ConfigError, match="endpoint"):
+    SETTINGS.set(FlowConfig(planner="model"))
+    with pytest.raises(ConfigError, match="without a model"):
         await service.plan(QUERY)
 
 
@@ -160,7 +158,41 @@ async def test_the_settings_bound_the_turns(helpdesk: World) -> None:
     CALLER.set(helpdesk)
     SETTINGS.set(FlowConfig(max_turns=1))
     assert (await service.solve(QUERY)).turns == 1
-    assert (await service.solve(QUERY, max_turns=3)).answer == "shipped"
+    assert (await service.solve(QUERY, RunOptions(max_turns=3))).answer == "shipped"
+
+
+async def test_a_run_may_lower_the_configured_limits_and_not_raise_them(models: ScriptedModels) -> None:
+    config = FlowConfig(max_tokens=1000, max_cost=0.5)
+    assert service.account(config, RunOptions(max_tokens=100, max_cost=2.0)).max_tokens == 100
+    assert service.account(config, RunOptions(max_tokens=5000, max_cost=2.0)).max_cost == 500_000_000
+    assert service.account(FlowConfig(), RunOptions(max_cost=0.1)).max_cost == 100_000_000
+    assert service.account(FlowConfig()).max_tokens is None
+
+
+@pytest.mark.parametrize(
+    "pattern", ["direct", "chain-of-thought", "react", "tree-of-thought", "reflection", "plan-and-solve"]
+)
+async def test_every_pattern_answers_without_a_model(helpdesk: World, pattern: str) -> None:
+    async with client(helpdesk) as connected:
+        result = await connected.call_tool("solver", {"query": QUERY, "pattern": pattern})
+    assert result.structured_content["answer"] == "shipped"
+    assert result.structured_content["pattern"] == pattern
+    assert len(result.structured_content["run"]) == 16
+
+
+async def test_the_answer_is_streamed_to_a_client_that_listens(models: ScriptedModels, helpdesk: World) -> None:
+    told: list[tuple[float, str]] = []
+
+    async def progress(done: float, total: float | None, message: str | None) -> None:
+        told.append((done, message or ""))
+
+    long = "It is shipped, and it has been on its way since Tuesday of last week."
+    models.say(*RUN[:4], {**ANSWER, "answer": long})
+    async with client(helpdesk, progress_handler=progress) as connected:
+        result = await connected.call_tool("solver", {"query": QUERY})
+    assert result.structured_content["answer"] == long
+    assert [done for done, _ in told] == sorted({done for done, _ in told})
+    assert "".join(message for done, message in told if done > 2) == long
 
 
 async def test_offline_needs_no_http_client() -> None:
@@ -172,3 +204,42 @@ async def test_offline_needs_no_http_client() -> None:
     )
     out, _ = await process.communicate()
     assert out.strip() == b"[]"
+
+
+@pytest.mark.parametrize("tool", ["planner", "verifier"])
+async def test_a_module_alone_goes_on_by_rules_where_no_model_answers(
+    models: ScriptedModels, helpdesk: World, tool: str
+) -> None:
+    models.say(ModelUnavailable("every provider failed"))
+    async with client(helpdesk) as connected:
+        result = await connected.call_tool(tool, {"query": QUERY})
+    if tool == "planner":
+        assert result.structured_content["selected_tool"] == "helpdesk__find_customer"
+    else:
+        assert result.structured_content["next_action"] == "escalate"
+    assert "flow.degraded" in [event for event, _ in helpdesk.notes]
+
+
+async def test_a_module_alone_that_needs_a_model_says_that_none_answers(
+    models: ScriptedModels, helpdesk: World
+) -> None:
+    CALLER.set(helpdesk)
+    SETTINGS.set(FlowConfig(planner="model"))
+    models.say(ModelUnavailable("every provider failed"))
+    with pytest.raises(ModelUnavailable):
+        await service.plan(QUERY)
+
+
+async def test_a_module_alone_has_the_deadline_of_a_run(
+    models: ScriptedModels, helpdesk: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(request: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(models, "complete", hang)
+    CALLER.set(helpdesk)
+    SETTINGS.set(FlowConfig(timeout=0.05))
+    with pytest.raises(LimitExceeded, match=r"0\.05 s"):
+        await service.plan(QUERY)
+    with pytest.raises(LimitExceeded, match=r"0\.05 s"):
+        await service.verify(QUERY, None, [])

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from agentflow.errors import InvalidArguments, UnknownName
-from agentflow.flow.port import ToolView
+from agentflow.flow.port import ToolView, Who
 
 JSON = dict[str, Any]
 Run = Callable[..., Awaitable[Any]]
@@ -29,11 +29,15 @@ class World:
     Attributes:
         calls: every call that was made, (tool, arguments).
         notes: every event that was noted, (event, detail).
+        says: what the person at the client answers, from the front; without any nobody can be asked.
+        asked: every question that was put, (message, schema).
         style: how results travel: `structured`, `wrapped` (FastMCP's {"result": …}) or `text`.
     """
 
     server: str = "world"
     style: str = "structured"
+    says: list[JSON | None] = field(default_factory=list)
+    asked: list[tuple[str, JSON]] = field(default_factory=list)
     calls: list[tuple[str, JSON]] = field(default_factory=list)
     notes: list[tuple[str, JSON]] = field(default_factory=list)
     _views: dict[str, ToolView] = field(default_factory=dict)
@@ -84,6 +88,18 @@ class World:
             return {"content": content}
         wrapped = value if self.style == "structured" and isinstance(value, dict) else {"result": value}
         return {"content": content, "structuredContent": wrapped}
+
+    @property
+    def who(self) -> Who:
+        return Who("default", "ada")
+
+    @property
+    def can_ask(self) -> bool:
+        return bool(self.says)
+
+    async def ask(self, message: str, schema: JSON) -> JSON | None:
+        self.asked.append((message, schema))
+        return self.says.pop(0) if self.says else None
 
     async def note(self, event: str, detail: JSON) -> None:
         json.dumps(detail)  # a record must be able to hold it

@@ -7,7 +7,8 @@ say so or, without annotations, when its leading verb is one that reads.
 
 from __future__ import annotations
 
-from collections import defaultdict
+import threading
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -215,12 +216,60 @@ def _properties(schema: Any, root: Any, depth: int) -> Iterable[str]:
             yield from _properties(branch, root, depth - 1)
 
 
-@dataclass
+_SEARCHES = 200  # whose results a catalogue keeps: planner, verifier and writer of a run search for the same
+_WORDS = 2_000  # of questions, for which a catalogue keeps what it found
+_KEPT = 6  # catalogues that stay read
+_RESTS = 40  # of what is derived from one
+
+
+def catalogue_of(tools: Sequence[ToolView]) -> Catalogue:
+    """The catalogue of these tools; what was read of the same ones before is not read again.
+
+    Given a catalogue's own `views` it is found at once; any other sequence is compared, tool by tool.
+    """
+    with _MUTEX:
+        known = next((kept for kept in reversed(_CATALOGUES.values()) if kept.views is tools), None)
+    if known is not None:
+        return known
+    views = tuple(tools)
+    key = hash(tuple((view.name, view.description) for view in views))
+    with _MUTEX:
+        kept = _CATALOGUES.get(key)
+        if kept is not None and kept.views == views:
+            _CATALOGUES.move_to_end(key)
+            return kept
+        made = _CATALOGUES[key] = Catalogue(views)
+        _CATALOGUES.move_to_end(key)
+        while len(_CATALOGUES) > _KEPT:
+            _CATALOGUES.popitem(last=False)
+    return made
+
+
+def without(tools: Sequence[ToolView], name: str) -> Sequence[ToolView]:
+    """These tools but one; of the same tools the very same rest again, so that it is read once."""
+    derived, key = catalogue_of(tools).derived, f"without {name}"
+    if key not in derived:
+        if len(derived) >= _RESTS:
+            derived.clear()
+        derived[key] = tuple(view for view in tools if view.name != name)
+    rest: Sequence[ToolView] = derived[key]
+    return rest
+
+
+@dataclass(eq=False)
 class Catalogue:
-    """Tools with their index; tools are read when first needed, so that thousands cost little."""
+    """Tools with their index; tools are read when first needed, so that thousands cost little.
+
+    Attributes:
+        derived: what else was read of it, by name, for as long as it is kept.
+    """
 
     views: Sequence[ToolView]
+    derived: dict[str, Any] = field(default_factory=dict)
     _read: dict[str, Tool] = field(default_factory=dict)
+    _about: dict[str, list[Tool]] = field(default_factory=dict)
+    _found: dict[str, list[tuple[Tool, float]]] = field(default_factory=dict)
+    _known: dict[str, bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._views = {view.name: view for view in self.views}
@@ -246,8 +295,13 @@ class Catalogue:
 
     def search(self, text: str, k: int = 20) -> list[tuple[Tool, float]]:
         """The `k` tools that fit a text best, with BM25 scores."""
-        found = [(self.tool(view.name), score) for view, score in self.index.search(text, k)]
-        return [(tool, score) for tool, score in found if tool is not None]
+        key = f"{k} {text}"
+        if key not in self._found:
+            if len(self._found) >= _SEARCHES:
+                self._found.clear()
+            found = [(self.tool(view.name), score) for view, score in self.index.search(text, k)]
+            self._found[key] = [(tool, score) for tool, score in found if tool is not None]
+        return list(self._found[key])
 
     @cached_property
     def _by_noun(self) -> dict[str, list[str]]:
@@ -259,12 +313,18 @@ class Catalogue:
 
     def about(self, noun: str, k: int = 12) -> list[Tool]:
         """Up to `k` tools whose name is about a noun or a near-synonym of it, exact matches first."""
-        names = list(self._by_noun.get(noun, ()))
-        names += [n for word, more in self._by_noun.items() if word != noun and best_alike(noun, (word,)) for n in more]
-        tools = [self.tool(name) for name in dict.fromkeys(names[: 4 * k])]
-        ranked = [t for t in tools if t is not None and t.nouns]
-        ranked.sort(key=lambda t: (best_alike(noun, t.nouns[-1:]), t.entity == noun), reverse=True)
-        return ranked[:k]
+        key = f"{k} {noun}"
+        if key not in self._about:
+            if len(self._about) >= _WORDS:
+                self._about.clear()
+            names = list(self._by_noun.get(noun, ()))
+            alikes = [word for word in self._by_noun if word != noun and best_alike(noun, (word,))]
+            names += [name for word in alikes for name in self._by_noun[word]]
+            tools = [self.tool(name) for name in dict.fromkeys(names[: 4 * k])]
+            ranked = [t for t in tools if t is not None and t.nouns]
+            ranked.sort(key=lambda t: (best_alike(noun, t.nouns[-1:]), t.entity == noun), reverse=True)
+            self._about[key] = ranked[:k]
+        return list(self._about[key])
 
     @cached_property
     def _fields(self) -> frozenset[str]:
@@ -273,8 +333,16 @@ class Catalogue:
 
     def knows(self, word: str) -> bool:
         """Whether some tool, argument or output is named after the word (or a near-synonym)."""
-        return any(best_alike(word, names) for names in (self._by_noun, self._fields))
+        if word not in self._known:
+            if len(self._known) >= _WORDS:
+                self._known.clear()
+            self._known[word] = any(best_alike(word, names) for names in (self._by_noun, self._fields))
+        return self._known[word]
 
     def is_entity(self, word: str) -> bool:
         """Whether some tool returns things of that name."""
         return any(alike(tool.entity, word) for tool in self.about(word, 6))
+
+
+_CATALOGUES: OrderedDict[int, Catalogue] = OrderedDict()
+_MUTEX = threading.Lock()

@@ -10,11 +10,15 @@ from __future__ import annotations
 import json
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from agentflow.flow.transcript import Thread
 from agentflow.flow.types import Action, ActionResult, ExecutorOutput, PlannerOutput, Typed, VerifierOutput
 
 RECENT = 2
+MOST = 2_500  # calls in a memory that is given to a module
+_LEAST = 120  # characters of a result in a summary
+_CALL = 60  # characters of a call in a summary, about
 
 
 class SubGoals(Typed):
@@ -54,18 +58,33 @@ class Memory(Typed):
 
     Attributes:
         turn: the current turn, from 1.
-        knowledge: facts a caller brings along, or the run established, by name.
+        knowledge: facts a caller brings along, a person gave, or the run established, by name.
         context_history: archived turns, oldest first.
+        thread: the run's conversations with models; not part of what is sent or stored.
     """
 
-    turn: Annotated[int, Field(ge=1)] = 1
+    turn: Annotated[int, Field(ge=1, le=10_000)] = 1
     query: str
     knowledge: dict[str, Any] = Field(default_factory=dict)
     sub_goals: SubGoals = Field(default_factory=SubGoals)
-    planned_actions: list[PlannedAction] = Field(default_factory=list)
-    executed_actions: list[ExecutedAction] = Field(default_factory=list)
-    verifications: list[Verification] = Field(default_factory=list)
-    context_history: list[ArchivedTurn] = Field(default_factory=list)
+    planned_actions: list[PlannedAction] = Field(default_factory=list, max_length=MOST)
+    executed_actions: list[ExecutedAction] = Field(default_factory=list, max_length=MOST)
+    verifications: list[Verification] = Field(default_factory=list, max_length=MOST)
+    context_history: list[ArchivedTurn] = Field(default_factory=list, max_length=MOST)
+    _thread: Thread = PrivateAttr(default_factory=Thread)
+
+    def __eq__(self, other: object) -> bool:
+        # By what it holds: conversations are not part of it.
+        return isinstance(other, Memory) and self.__dict__ == other.__dict__
+
+    @property
+    def thread(self) -> Thread:
+        return self._thread
+
+    def on(self, thread: Thread) -> Memory:
+        """This memory, its conversations on another thread."""
+        self._thread = thread
+        return self
 
     def plan(self, step: PlannerOutput) -> None:
         """Record what the planner wants in this turn."""
@@ -102,6 +121,14 @@ class Memory(Typed):
         clone.verifications = [v for v in clone.verifications if v.turn > oldest]
         return clone
 
+    def fork(self, query: str | None = None) -> Memory:
+        """An independent copy for a line of its own, which works on `query` alone where one is given."""
+        copy = self.model_copy(deep=True)
+        if query is not None:
+            copy.query = query
+            copy.sub_goals = SubGoals()
+        return copy.on(self._thread.fork(query or ""))
+
     def _line(self, turn: int) -> str:
         calls = [
             f"{a.tool}({', '.join(a.arguments)}) {'ok' if a.success else 'failed: ' + _kind(a)}"
@@ -113,28 +140,65 @@ class Memory(Typed):
         return ("; ".join(calls) or "no call") + judged
 
     def get_context_summary(self, limit: int = 6000) -> str:
-        """Describe the run so far in at most `limit` characters; tool output is shortened, never interpreted."""
+        """Describe the run so far in at most `limit` characters; tool output is shortened, never interpreted.
+
+        Where not everything fits, the newest results stay.
+        """
         lines = [f"turn: {self.turn}", f"query: {self.query}"]
         if self.knowledge:
-            lines.append(f"knowledge: {_short(self.knowledge, 800)}")
+            lines.append(f"knowledge: {shorten(self.knowledge, 800)}")
         lines += [f"completed: {goal}" for goal in self.sub_goals.completed]
         lines += [f"pending: {goal}" for goal in self.sub_goals.pending]
         lines += [f"turn {old.turn} (archived): {old.summary}" for old in self.context_history]
-        for action in self.executed_actions:
-            result = _short(action.output, 1200) if action.success else f"FAILED {_kind(action)}"
-            lines.append(f"turn {action.turn}: {action.tool}({_short(action.arguments, 300)}) = {result}")
-        lines += [
+        verdicts = [
             f"turn {v.turn} verdict: {v.verification_status}, {v.next_action}: {v.reasoning}"
             for v in self.verifications
         ]
-        text = "\n".join(lines)
-        return text if len(text) <= limit else text[: limit - 1] + "…"
+        begun = _cut("\n".join(lines), limit // 2)
+        ended = _cut("\n".join(verdicts), limit // 4)
+        return "\n".join(part for part in (begun, *self._results(limit - len(begun) - len(ended) - 2), ended) if part)
+
+    def _results(self, limit: int) -> list[str]:
+        """The calls and what they gave, in `limit` characters, each its share; of too many the newest."""
+        actions = self.executed_actions
+        room = max(limit // max(len(actions), 1) - _CALL, _LEAST)
+        found: list[str] = []
+        for place in range(len(actions) - 1, -1, -1):
+            line = described(actions[place], room)
+            limit -= len(line) + 1
+            if limit < _LEAST and found:
+                return [f"({place + 1} earlier calls are left out)", *reversed(found)]
+            found.append(_cut(line, limit + len(line)))
+        return found[::-1]
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
+
+
+def described(action: ExecutedAction, limit: int) -> str:
+    """A call and what it gave, in one line of about `limit` characters."""
+    result = shorten(action.output, limit) if action.success else f"FAILED {_kind(action)}"
+    return f"turn {action.turn}: {action.tool}({shorten(action.arguments, 300)}) = {result}"
 
 
 def _kind(action: ActionResult) -> str:
     return f"{action.error.kind}: {action.error.message}"[:200] if action.error else ""
 
 
-def _short(value: Any, limit: int) -> str:
+def shorten(value: Any, limit: int) -> str:
+    """JSON of a value in about `limit` characters; of a long list the first whole items and how many more there are."""
     text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    if len(text) <= limit:
+        return text
+    if isinstance(value, list):
+        items, size = [], 0
+        for item in value:
+            one = json.dumps(item, ensure_ascii=False, default=str)
+            size += len(one) + 2
+            if size > limit:
+                break
+            items.append(one)
+        if items:
+            return f"[{', '.join(items)}, … {len(value) - len(items)} more of {len(value)} items]"
+    return text[: limit - 1] + "…"

@@ -26,8 +26,26 @@ class ToolView:
     server: str
 
 
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whose run it is, as far as the flow has to know: what is remembered is kept apart by it."""
+
+    tenant: str = ""
+    principal: str = ""
+
+
 class Caller(Protocol):
     """The calling principal's way to the downstream tools."""
+
+    @property
+    def who(self) -> Who:
+        """Whose call this is."""
+        ...
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether the person at the client can be asked anything."""
+        ...
 
     async def tools(self) -> list[ToolView]:
         """Every tool this principal may call, local flow tools left out."""
@@ -43,6 +61,17 @@ class Caller(Protocol):
 
     async def note(self, event: str, detail: JSON) -> None:
         """Write a flow event (a turn, a verdict) into the call's record; `detail` is redacted before it is kept."""
+        ...
+
+    async def ask(self, message: str, schema: JSON) -> JSON | None:
+        """Put a question to the person at the client, in either protocol era.
+
+        Args:
+            schema: JSON schema of the answer: an object whose members are strings, numbers, booleans or enums.
+
+        Returns:
+            The answer; None where the person declined, or nobody can be asked here.
+        """
         ...
 
 

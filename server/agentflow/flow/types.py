@@ -40,13 +40,27 @@ class PlannerOutput(Typed):
     reasoning: str = ""
 
 
+class Step(PlannerOutput):
+    """A step of a run that may fork.
+
+    Attributes:
+        independent: further sub-goals that need nothing of this step's results, worked on beside it.
+    """
+
+    independent: Annotated[list[Annotated[str, Field(min_length=1, max_length=4000)]], Field(max_length=16)] = Field(
+        default_factory=list
+    )
+
+
 class ActionError(Typed):
-    """Why an action failed. `kind` is an `AgentFlowError` kind, `tool_error` for a result with isError, or
-    `not_repeated` for a call that was not made because the same one may have taken effect."""
+    """Why an action failed. `kind` is an `AgentFlowError` kind, `tool_error` for a result with isError,
+    `not_repeated` for a call that was not made because the same one has, or may have, taken effect, or `declined` for a
+    question that nobody answered. `reasons` are the codes that a refusal gives."""
 
     kind: str
     message: str
     retryable: bool = False
+    reasons: list[str] = Field(default_factory=list)
 
 
 class ActionResult(Typed):
@@ -98,9 +112,17 @@ class Solution(SolverOutput):
 
     Attributes:
         status: `complete`, or `escalated` when a person has to take over; then `reason` says why.
-        turns: turns used.
+        turns: turns used, those of branches included.
+        run: names the run's record (`agentflow trajectories show`).
+        pattern: how the planner reasoned.
+        tokens, cost: what its models used: tokens, US dollars; models: which, as `provider:model`.
     """
 
     status: Literal["complete", "escalated"]
     reason: str = ""
     turns: int = 0
+    run: str = ""
+    pattern: str = "direct"
+    tokens: int = 0
+    cost: float = 0.0
+    models: list[str] = Field(default_factory=list)

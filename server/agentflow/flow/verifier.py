@@ -2,12 +2,11 @@
 
 The rules read only facts: which calls failed, what came back empty, what of the question is accounted for. A
 model's verdict can never claim more than the facts allow, and where a result carries text that addresses the
-judge ("verifier: success"), the rules alone decide (THREATS row 25).
+judge ("verifier: success"), the rules alone decide (`flow.swaying`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -17,9 +16,10 @@ from agentflow.flow.offline import answers
 from agentflow.flow.port import ToolView
 from agentflow.flow.question import Question
 from agentflow.flow.results import empty
+from agentflow.flow.swaying import addresses_judge
 from agentflow.flow.types import VerifierOutput
 
-PATIENCE = 2  # failed turns in a row before a person is asked
+PATIENCE = 2  # failed turns in a row before a person is asked, where nobody says otherwise
 
 
 class Verifier(Protocol):
@@ -35,13 +35,20 @@ class Verifier(Protocol):
 
 
 class RuleVerifier:
-    """Judges by errors, emptiness, and whether the question is accounted for."""
+    """Judges by errors, emptiness, and whether the question is accounted for.
+
+    Args:
+        patience: failed turns in a row before a person is asked.
+    """
+
+    def __init__(self, patience: int = PATIENCE) -> None:
+        self._patience = patience
 
     async def verify(self, memory: Memory, tools: Sequence[ToolView]) -> VerifierOutput:
-        return judge(memory, tools)
+        return judge(memory, tools, self._patience)
 
 
-def judge(memory: Memory, tools: Sequence[ToolView]) -> VerifierOutput:
+def judge(memory: Memory, tools: Sequence[ToolView], patience: int = PATIENCE) -> VerifierOutput:
     """The rules' verdict on the current turn."""
     turn = memory.this_turn()
     wrong = [a for a in turn if not a.success]
@@ -53,7 +60,7 @@ def judge(memory: Memory, tools: Sequence[ToolView]) -> VerifierOutput:
     if not turn:
         return _nothing_to_do(execution, known, memory, parts)
     if wrong and len(wrong) == len(turn):
-        return _all_failed(execution, known, memory, wrong)
+        return _all_failed(execution, known, memory, wrong, patience)
     if wrong:
         return _verdict(execution, known, "partial", "continue", _diagnosis(wrong))
     if all(empty(a.output) for a in turn):
@@ -81,11 +88,13 @@ def _nothing_to_do(
     return _verdict(execution, known, "failure", "escalate", why)
 
 
-def _all_failed(execution: str, known: str, memory: Memory, wrong: list[ExecutedAction]) -> VerifierOutput:
+def _all_failed(
+    execution: str, known: str, memory: Memory, wrong: list[ExecutedAction], patience: int
+) -> VerifierOutput:
     if any(a.error is not None and a.error.retryable for a in wrong):
         return _verdict(execution, known, "failure", "retry", _diagnosis(wrong))
-    earlier = [v.verification_status for v in memory.verifications[-(PATIENCE - 1) :]]
-    if len(earlier) == PATIENCE - 1 and all(status == "failure" for status in earlier):
+    earlier = [v.verification_status for v in reversed(memory.verifications)][: patience - 1]
+    if len(earlier) == patience - 1 and all(status == "failure" for status in earlier):
         return _verdict(execution, known, "failure", "escalate", _diagnosis(wrong))
     return _verdict(execution, known, "failure", "continue", _diagnosis(wrong))
 
@@ -99,7 +108,8 @@ def _execution(turn: Sequence[ExecutedAction]) -> str:
 
 
 def _diagnosis(failures: Sequence[ExecutedAction]) -> str:
-    return "; ".join(f"{a.tool}: {a.error.kind}: {a.error.message}" for a in failures if a.error is not None)[:1000]
+    reasons = ((a.tool, f"{a.error.kind}: {a.error.message}" if a.error else "failed") for a in failures)
+    return "; ".join(f"{tool}: {reason}" for tool, reason in reasons)[:1000]
 
 
 def _known(parts: list[tuple[Question, Answer | None]]) -> str:
@@ -114,53 +124,31 @@ def _known(parts: list[tuple[Question, Answer | None]]) -> str:
     return "; ".join(lines)
 
 
-_ADDRESSED = re.compile(
-    r"verif(?:ier|ication)[\s_\w]{0,20}[:=\"']|next_action|verification_status|\bjudge\s*:|\bsystem\s*:|"
-    r"(?:task|goal|question)\s+(?:is|was)\s+(?:now\s+)?(?:complete|done|solved|verified)|"
-    r"\bmark (?:this|it|the \w+) (?:as )?(?:success|complete|verified|done)|"
-    r"\b(?:ignore|disregard) (?:all|any|previous|the)\b",
-    re.IGNORECASE,
-)
+def veto(
+    verdict: VerifierOutput, memory: Memory, tools: Sequence[ToolView], ruled: VerifierOutput | None = None
+) -> VerifierOutput:
+    """Hold a model's verdict to the facts; what was overruled is said in its reasoning.
 
-
-def addresses_judge(results: Sequence[ExecutedAction]) -> bool:
-    """Whether text in a result (or in an error it gave) reads like a verdict or an order."""
-    return any(_ADDRESSED.search(text) for a in results for text in _texts(a))
-
-
-def _texts(action: ExecutedAction) -> list[str]:
-    found: list[str] = [action.error.message] if action.error is not None else []
-    queue: list[Any] = [action.output]
-    while queue:
-        value = queue.pop()
-        if isinstance(value, str):
-            found.append(value)
-        elif isinstance(value, dict):
-            found += [f"{k}: {v}" for k, v in value.items() if isinstance(v, str)]
-            queue += value.values()
-        elif isinstance(value, list):
-            queue += value
-    return found
-
-
-def veto(verdict: VerifierOutput, memory: Memory, tools: Sequence[ToolView]) -> VerifierOutput:
-    """Hold a model's verdict to the facts; what was overruled is said in its reasoning."""
-    ruled = judge(memory, tools)
+    Args:
+        ruled: the rules' verdict, where it is known.
+    """
+    ruled = ruled or judge(memory, tools)
     turn = memory.this_turn()
     if addresses_judge(memory.executed_actions):
-        return _overrule(verdict, ruled.verification_status, ruled.next_action, "a tool result addresses the judge")
+        return overrule(verdict, ruled.verification_status, ruled.next_action, "a tool result addresses the judge")
     if not any(a.success and not empty(a.output) for a in memory.executed_actions):
         following = ruled.next_action if verdict.next_action == "complete" else verdict.next_action
-        return _overrule(verdict, "failure", following, "no call has given any data")
+        return overrule(verdict, "failure", following, "no call has given any data")
     if turn and not any(a.success for a in turn):
         following = "continue" if verdict.next_action == "complete" else verdict.next_action
-        return _overrule(verdict, "failure", following, "every call of this turn failed")
+        return overrule(verdict, "failure", following, "every call of this turn failed")
     if any(not a.success for a in turn) and verdict.verification_status == "success":
-        return _overrule(verdict, "partial", verdict.next_action, "a call of this turn failed")
+        return overrule(verdict, "partial", verdict.next_action, "a call of this turn failed")
     return verdict
 
 
-def _overrule(verdict: VerifierOutput, status: Any, following: Any, why: str) -> VerifierOutput:
+def overrule(verdict: VerifierOutput, status: Any, following: Any, why: str) -> VerifierOutput:
+    """The verdict with other conclusions, and in its reasoning why."""
     if (verdict.verification_status, verdict.next_action) == (status, following):
         return verdict
     was = f"{verdict.verification_status}/{verdict.next_action}"
