@@ -8,8 +8,8 @@ import data.agentflow
 settings := {
 	"default": "allow",
 	"roles": {
-		"admin": {"tools": "all", "prompts": true, "resources": true},
-		"agent": {"tools": "all", "prompts": true, "resources": true},
+		"admin": {"tools": "all", "prompts": true, "resources": true, "models": true},
+		"agent": {"tools": "all", "prompts": true, "resources": true, "models": true},
 		"careful": {"tools": "not_destructive", "prompts": false, "resources": false},
 		"viewer": {"tools": "read_only", "prompts": true, "resources": true},
 	},

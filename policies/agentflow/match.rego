@@ -9,7 +9,7 @@ package agentflow
 
 import rego.v1
 
-# The names of the rules in data.json that cover this server and this tool, prompt or resource.
+# The names of the rules in data.json that cover this server and this tool, prompt, resource or model.
 covering contains name if {
 	some name in on_this_server
 	covers_name(data.settings.rules[name])
@@ -49,12 +49,19 @@ covers_name(rule) if {
 	glob.match(pattern, null, input.call.tool)
 }
 
-# A rule that names neither tools nor prompts nor resources covers everything its servers offer.
+covers_name(rule) if {
+	input.call.kind == "model"
+	some pattern in rule.models
+	glob.match(pattern, null, input.call.tool)
+}
+
+# A rule that names neither tools nor prompts nor resources nor models covers everything its servers offer.
 covers_name(rule) if {
 	not input.call.kind == "gateway"
 	not rule.tools
 	not rule.prompts
 	not rule.resources
+	not rule.models
 }
 
 # Whether a value is as a pattern says; for conditions on arguments.

@@ -36,10 +36,10 @@ default deep := false
 default injection := null
 
 # Real values for PII tokens go to trusted servers, and where a rule says so. The gateway's own tools never
-# need them: what they call in turn gets them by its own decision.
+# need them: what they call in turn gets them by its own decision. Models never get any, whatever a rule says.
 rehydrate contains "*" if {
 	input.upstream.trust == "trusted"
-	not input.upstream.kind in {"gateway", "flow"}
+	not input.upstream.kind in {"gateway", "flow", "model"}
 }
 
 # Several reasons to ask make one question, with the shortest time to answer.

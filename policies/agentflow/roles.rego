@@ -43,6 +43,11 @@ may(rights) if {
 	rights.resources == true
 }
 
+may(rights) if {
+	input.call.kind == "model"
+	rights.models == true
+}
+
 # What a tool says of itself (MCP tool annotations).
 read_only if input.call.annotations.readOnlyHint == true
 
@@ -56,7 +61,7 @@ housekeeping if {
 	input.call.kind == "gateway"
 	input.call.surface in {
 		"initialize", "server/discover", "ping", "logging/setLevel", "completion/complete",
-		"tools/list", "resources/list", "resources/templates/list", "prompts/list",
+		"tools/list", "resources/list", "resources/templates/list", "prompts/list", "models/list",
 		"subscriptions/listen",
 		"notifications/initialized", "notifications/cancelled", "notifications/progress",
 		"notifications/roots/list_changed",

@@ -1,5 +1,5 @@
 # Secrets stay in the house: a key, a password or a token in clear does not go to a server that is not trusted.
-# Tokens in their place do, and stay tokens. data.json says what happens: "deny", "ask" or "allow".
+# Tokens in their place do, and stay tokens; models are never given anything else. data.json says what happens: "deny", "ask" or "allow".
 package agentflow
 
 import rego.v1
@@ -13,7 +13,7 @@ secrets_policy := data.settings.secrets.untrusted
 secrets_leaving contains type if {
 	input.call.phase == "call"
 	input.upstream.trust != "trusted"
-	not input.upstream.kind in {"gateway", "flow"}
+	not input.upstream.kind in {"gateway", "flow", "model"}
 	some type in input.call.pii.types
 	type in secret_types
 }

@@ -49,6 +49,11 @@ class Child:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
     def exchange(self, kind: bytes, body: bytes, timeout: float) -> tuple[bytes, bytes]:
         """Send one frame and return the answer's kind and body.
 

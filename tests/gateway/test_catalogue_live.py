@@ -249,7 +249,7 @@ async def test_ten_thousand_tools_are_listed_in_pages_and_called(crowded: Gatewa
             page = await client.list_tools(cursor=cursor)
             names += [tool.name for tool in page.tools]
             pages, cursor = pages + 1, page.next_cursor
-        assert len(set(names)) == len(names) == COUNT + 4  # with the four flow tools
+        assert len(set(names)) == len(names) == COUNT + 5  # with the gateway's own
         assert pages == 11
         assert text_of(await client.call_tool("many__tool_07777")) == "tool_07777 was called"
 
@@ -271,7 +271,7 @@ def searched(many: JSON, tmp_path_factory: pytest.TempPathFactory) -> Iterator[G
 async def test_a_large_catalogue_may_be_searched_instead(searched: Gateway, era: str) -> None:
     async with client_of(searched, era) as client:
         listed = {tool.name for tool in (await client.list_tools()).tools}
-        assert listed == {"search_tools", "call_tool", "planner", "executor", "verifier", "solver"}
+        assert listed == {"search_tools", "call_tool", "compute", "planner", "executor", "verifier", "solver"}
         found = await client.call_tool("search_tools", {"query": "parcel number 4322", "limit": 5})
         assert found.structured_content is not None
         hits = found.structured_content["tools"]

@@ -7,6 +7,7 @@ receives on any channel must have been through every stage: the records say so, 
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -16,11 +17,13 @@ from typing import Any
 
 import mcp_types as types
 import pytest
-from gateway_process import child_environment, running_gateway, write_config
+from gateway_process import child_environment, fetch, free_port, running_gateway, wait_until, write_config
 from mcp import Client, StdioServerParameters
 from mcp.shared.exceptions import MCPError
+from upstream_processes import listening_process
 
 from agentflow.pipeline.chain import DEFAULT_ORDER
+from tests.model_servers import OpenAIServer, Say
 
 SERVER = Path(__file__).with_name("canary_server.py")
 MAIL = "canary.mail@leak.example"
@@ -83,14 +86,11 @@ class World:
 async def connected(
     tmp: Path, transport: str, era: str, canary: dict[str, str], ear: Ear
 ) -> AsyncIterator[tuple[Client, World]]:
-    seen = tmp / "seen.jsonl"
-    server = {
-        "command": sys.executable,
-        "args": [str(SERVER), "--stdio"],
-        "env": {**canary, "CANARY_SEEN": str(seen)},
-        "namespace": "",
-    }
-    config = {"mcpServers": {"canary": server}, "flow": {"enabled": False}}
+    """A client of a gateway that knows everything the canary offers: over HTTP with the canary as its child, on stdio
+    with the canary running before it, for there the gateway is given its first request at once.
+    """
+    seen, config_path = tmp / "seen.jsonl", tmp / "agentflow.yaml"
+    spoken = {**canary, "CANARY_SEEN": str(seen)}
     callbacks: dict[str, Any] = {
         "elicitation_callback": ear.elicit,
         "sampling_callback": ear.sample,
@@ -99,20 +99,29 @@ async def connected(
         "mode": era,
         "cache": None,
     }
+
+    def configured(server: dict[str, Any]) -> dict[str, Any]:
+        return {"mcpServers": {"canary": {**server, "namespace": ""}}, "flow": {"enabled": False}}
+
     if transport == "http":
-        with running_gateway(config, tmp) as gateway:
+        child = {"command": sys.executable, "args": [str(SERVER), "--stdio"], "env": spoken}
+        with running_gateway(configured(child), tmp) as gateway:
+            wait_until(lambda: json.loads(gateway.get("/readyz")[1]).get("tools"), "the canary", 60, gateway.log_text)
             async with Client(gateway.url, **callbacks) as client:
                 yield client, World(gateway.data_dir, seen)
         return
     data = tmp / "data"
-    path = write_config(config, tmp / "agentflow.yaml")
-    command = StdioServerParameters(
-        command=sys.executable,
-        args=["-m", "agentflow", "serve", "--stdio", "--config", str(path)],
-        env=child_environment(data),
-    )
-    async with Client(command, **callbacks) as client:
-        yield client, World(data, seen)
+    port = free_port()
+    command = [sys.executable, str(SERVER), "--port", str(port)]
+    with listening_process(command, port, tmp / "canary.log", {**os.environ, **spoken}):
+        write_config(configured({"url": f"http://127.0.0.1:{port}/mcp"}), config_path)
+        served = StdioServerParameters(
+            command=sys.executable,
+            args=["-m", "agentflow", "serve", "--stdio", "--config", str(config_path)],
+            env=child_environment(data),
+        )
+        async with Client(served, **callbacks) as client:
+            yield client, World(data, seen)
 
 
 async def every_surface(client: Client, ear: Ear) -> None:
@@ -209,6 +218,46 @@ async def test_every_stage_sees_every_surface_in_both_directions(tmp_path: Path,
     for surface in QUESTIONS if era == "legacy" else set():
         assert inner[surface]["inbound"] == INBOUND, surface
     leaks = [p for p in world.data_dir.rglob("*") if p.is_file() and b"leak.example" in p.read_bytes()]
+    assert not leaks, f"clear text at rest in {leaks}"
+
+
+def test_every_stage_sees_what_goes_to_language_models_and_what_they_say(tmp_path: Path) -> None:
+    """The same for models: OpenAI's API at the front, a provider that says its canary, whole and in pieces, behind."""
+    with OpenAIServer() as provider:
+        models = [{"model": "m"}, {"model": "e", "kind": "embedding"}]
+        account = {"kind": "openai_compatible", "base_url": provider.base_url, "models": models}
+        config = {"models": {"providers": {"p": account}, "serve": True}, "flow": {"enabled": False}}
+        provider.otherwise = Say(f"Plain words that come before it, for a while. Write to {MAIL}. And after it, too.")
+        with running_gateway(config, tmp_path) as gateway:
+            question = {"model": "m", "messages": [{"role": "user", "content": "mail typed.mail@leak.example"}]}
+            heard = {"models/list": fetch(f"{gateway.base}/v1/models")[1].decode()}
+            for surface, path, body in (
+                ("models/chat", "chat/completions", question),
+                ("models/chat/delta", "chat/completions", {**question, "stream": True}),
+                ("models/embed", "embeddings", {"model": "e", "input": "typed.mail@leak.example"}),
+                ("error", "chat/completions", {**question, "messages": [{"role": "typed.mail@leak.example"}]}),
+            ):
+                raw = json.dumps(body).encode()
+                heard[surface] = fetch(f"{gateway.base}/v1/{path}", raw, {"content-type": "application/json"})[
+                    1
+                ].decode()
+            records = World(gateway.data_dir, tmp_path).records()
+    assert "leak.example" not in " ".join(text for asked in provider.requests for text in asked.texts())
+    for surface, text in heard.items():
+        assert "leak.example" not in text, surface
+    for surface in ("models/chat", "models/chat/delta"):
+        assert "<EMAIL_" in heard[surface], surface
+    ran, looked = _ran(records), _ran(records, skipped=False)
+    for surface in ("models/list", "models/chat", "models/embed"):
+        assert ran[surface] == {"inbound": INBOUND, "outbound": OUTBOUND}, surface
+    assert ran["models/chat/delta"] == {"outbound": OUTBOUND}
+    for surface in ("models/chat", "models/embed"):
+        wanted = {"limit", "validate", "screen", "label", "decide", "rate", "approve"}
+        assert looked[surface]["inbound"] >= wanted, surface
+    for surface in ("models/chat", "models/chat/delta"):
+        assert looked[surface]["outbound"] >= {"limit", "screen", "redact"}, surface
+    assert "decide" in looked["models/list"]["outbound"]
+    leaks = [p for p in gateway.data_dir.rglob("*") if p.is_file() and b"leak.example" in p.read_bytes()]
     assert not leaks, f"clear text at rest in {leaks}"
 
 

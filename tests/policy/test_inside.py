@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -19,6 +20,7 @@ from agentflow.policy.engine import Engine
 from agentflow.policy.evaluator import CompileFailed, Evaluator, Fault, Program
 from agentflow.policy.inside import RegoThread
 from agentflow.policy.process import RegoProcess
+from agentflow.policy.worker import Rego
 
 HEAD = "package p\n\nimport rego.v1\n\n"
 CALLS = {
@@ -83,6 +85,59 @@ def orjson_or_none(value: object) -> bytes | None:
         return orjson.dumps(value)
     except TypeError:  # beyond 64 bits
         return None
+
+
+RULES = {
+    "literals": 'x := ["a\\u0041é\\n\\"\\\\", "", 0, -1, 1.5, -2.5e-7, 18446744073709551617, true, null]',
+    "objects": 'x := {"a": {"b": [1, {"c": null}]}, "é": {}, "": []}',
+    "sets": 'x := {"of": {s | some s in {"b", "a", 3, null, [1]}}, "one": {1, "1", 1.0, true}, "none": set()}',
+    "comprehensions": 'x := {k: [w | some w in v; w > 1] | some k, v in {"p": [1, 2, 3], "q": []}}',
+    "every": "x if { every v in input.l { v > 0 } }",
+    "else": 'x := 1 if { input.a == 1 } else := 2 if { input.a == 2 } else := "three"',
+    "default": 'default x := {"d": [1]}\nx := 5 if { input.a == 5 }',
+    "undefined": "x := input.missing.deeper",
+    "conflict": "x := 1 if { input.a }\nx := 2 if { input.b }",
+    "functions": "f(a, b) := a + b if { a > 0 } else := -b\nx := [f(input.a, 2), f(-1, 3)]",
+    "function of literals": 'g("a") := 1\ng("b") := 2\nx := [g(s) | some s in ["a", "b", "c"]]',
+    "partial set": "x contains s if { some s in input.l }",
+    "partial object": "x[k] := v if { some k, v in input.o }",
+    "negation": "x if { not input.a == 1; not input.zzz }",
+    "arithmetic": "x := [7 / 2, 7 % 4, 2 * -3, 1 - 0.1, 0.1 + 0.2, 10 / 5, 1 / 3]",
+    "comparison": 'x := [1 < 2, "a" < "b", [1] < [2], 1 == 1.0, "1" == 1, null == false, {1, 2} == {2, 1}]',
+    "set operations": "x := [{1, 2} & {2, 3}, {1} | {2}, {1, 2} - {2}]",
+    "references": "x := [input.l[i] | some i; input.l[i] > 1]",
+    "chosen rule": 'x := data.p.y[input.k]\ny := {"u": 1, "v": {"w": 2}}',
+    "documents": 'x := {"all": data.d, "on": [data.d.n[i].v | some i; data.d.n[i].on]}',
+    "unification": 'x := b if { [a, b, "z"] = ["q", input.a, "z"]; a == "q" }',
+    "division by zero": "x := 1 / input.zero",
+}
+DOCUMENTS = (
+    b"{}",
+    b'{"a":1,"b":1,"l":[1,2,3],"o":{"k":1,"m":[1,2]},"k":"v","zero":0}',
+    b'{"a":2,"l":["a",0,-1],"o":{"k":null},"k":"zzz","zero":0}',
+    b'{"a":"t","b":false,"l":[1,1],"o":{"a":{"b":1}},"k":7}',
+)
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES.keys())
+def test_a_program_that_another_process_compiled_answers_as_it_does_there(rule: str) -> None:
+    data = {"d": {"n": [{"v": 1, "on": True}, {"v": -2.5, "on": False}], "q": 'say "hi" \\ back', "é": {"": None}}}
+    made = Program({"p.rego": HEAD + rule}, data, ("p/x",))
+    with closing(RegoThread(made)) as inside, closing(RegoProcess(made)) as outside:
+        for document in DOCUMENTS:
+            assert said(inside, "p/x", document) == said(outside, "p/x", document)
+
+
+def test_a_compiled_program_is_taken_over_and_a_damaged_one_is_not() -> None:
+    regopy = pytest.importorskip("regopy")
+    compiled = Rego.built(regopy, {"p.rego": HEAD + "x := input.v"}, {}, ["p/x"]).compiled(regopy)
+    if not hasattr(os, "memfd_create"):
+        assert not compiled
+        return
+    taken = Rego.loaded(regopy, compiled)
+    assert taken is not None and taken.ask("p/x", b'{"v": [1]}') == (b"V", b"[1]")
+    assert Rego.loaded(regopy, b"") is None
+    assert Rego.loaded(regopy, b"no bundle at all") is None
 
 
 @pytest.fixture(scope="module")

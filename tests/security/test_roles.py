@@ -24,6 +24,9 @@ EVERYWHERE = {
     "denyCall": STAFF | {ASKED},
     "exportRecords": CHIEF, "listKeys": CHIEF, "createKey": CHIEF, "showKey": CHIEF, "rotateKey": CHIEF,
     "revokeKey": CHIEF, "listCredentials": CHIEF, "revokeCredential": CHIEF,
+    "listBudgets": ALL, "showBudget": ALL, "listBudgetPeriods": ALL, "listBudgetAlerts": ALL, "forecastBudget": ALL,
+    "showUsage": ALL, "suggestSavings": ALL,
+    "createBudget": CHIEF, "updateBudget": CHIEF, "deleteBudget": CHIEF,
 }  # fmt: skip
 # What nobody of another tenant gets:
 AT_HOME = {

@@ -41,7 +41,7 @@ def declared() -> list[Requirement]:
     extras = [
         each
         for name, needs in project["optional-dependencies"].items()
-        if name not in ("train", "neural-train")
+        if name not in ("train", "neural-train", "local", "wasi")
         for each in needs
     ]
     return [Requirement(each) for each in (*project["dependencies"], *extras) if "agentflow-gateway" not in each]

@@ -25,6 +25,7 @@ Kind = Literal[
     "admin",  # whatever an administrator did through the API, the page or the command line
     "definition",  # held, flagged, released, …: see guard/pins/offers.py
     "vault",  # forgotten, rotated
+    "budget",  # warned: the spending of a budget has reached 75, 90 or 100 per cent
     "log",  # of the log itself: recovered, records_missing, writable_again, retired, …
 ]
 Detail = str | int | float | bool | None | Sequence[str]

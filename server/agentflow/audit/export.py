@@ -240,7 +240,9 @@ def _activity(has: Facets) -> int:
 
 
 def _type(has: Facets) -> str:
-    return {"tools": "tool", "resources": "resource", "prompts": "prompt"}.get(has.surface.partition("/")[0], "item")
+    return {"tools": "tool", "resources": "resource", "prompts": "prompt", "models": "model"}.get(
+        has.surface.partition("/")[0], "item"
+    )
 
 
 def _failed(has: Facets) -> bool:

@@ -42,7 +42,8 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         "auth"}, "session" (hashed), "surface", "server", "name", "target", "arguments", "decision": {"allow",
         "reasons", "obligations", "revision"}, "pii", "findings", "taint", "rehydrated", "redacted", "stages":
         [[stage, direction, surface, verdict, micros, detail?]], "outcome", "error_code", "micros", "asked" (what
-        policy saw beside, see `audit.asked`), …}`; members that say nothing are left out.
+        policy saw beside, see `audit.asked`), "model" (of a model's answer: who gave it, tokens, cost in
+        nano-dollars, attempts), …}`; members that say nothing are left out.
     """
     known = call.definition is not None or call.upstream is not GATEWAY
     record: JSON = {
@@ -76,6 +77,7 @@ def of(call: Call, events: Sequence[JSON] = (), mask: Callable[[str], str] = str
         ("redacted", call.redacted),
         ("approval", call.approval),
         ("cached", call.cached),
+        ("model", call.model),
         ("parent", call.parent),
         ("events", list(events)),
         ("error_code", call.error_code),

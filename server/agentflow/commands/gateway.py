@@ -37,7 +37,7 @@ class Refused(AgentFlowError):
 
 def status(args: Namespace) -> int:
     """Print each server's state and reason; 1 unless all of them are ready."""
-    url = _base(_endpoint(args)) + "/readyz"
+    url = _base(endpoint(args)) + "/readyz"
     body = _get(url)
     if args.json:
         document(body)
@@ -65,7 +65,7 @@ def status(args: Namespace) -> int:
 
 def tools(args: Namespace) -> int:
     """List the tools this caller may see."""
-    found = _run(_with_client(_endpoint(args), _all_tools))
+    found = run(_with_client(endpoint(args), _all_tools))
     if args.json:
         document({"tools": found})
     else:
@@ -76,7 +76,7 @@ def tools(args: Namespace) -> int:
 def call(args: Namespace) -> int:
     """Call a tool and print its result; 1 when the tool or the gateway says that it failed."""
     given = _given(args)
-    url = _endpoint(args)
+    url = endpoint(args)
 
     async def work(client: Client) -> JSON:
         arguments = given
@@ -87,7 +87,7 @@ def call(args: Namespace) -> int:
         result = await client.call_tool(args.tool, arguments, meta=meta)
         return dict(result.model_dump(mode="json", by_alias=True, exclude_none=True))
 
-    result = _run(_with_client(url, work))
+    result = run(_with_client(url, work))
     record = _record(args, result) if args.explain else None
     if args.json:
         document({"result": result, **({"record": record} if args.explain else {})})
@@ -101,7 +101,7 @@ def call(args: Namespace) -> int:
 # --- the gateway's address and key --------------------------------------------------------------------------
 
 
-def _endpoint(args: Namespace) -> str:
+def endpoint(args: Namespace) -> str:
     """The MCP endpoint: --url, or where the configuration says the gateway listens."""
     if args.url:
         parts = urlsplit(args.url)
@@ -118,13 +118,13 @@ def _base(endpoint: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-def _headers() -> dict[str, str]:
+def headers() -> dict[str, str]:
     key = os.environ.get(KEY)
     return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _get(url: str) -> JSON:
-    request = Request(url, headers=_headers())  # noqa: S310  (the scheme was checked)
+    request = Request(url, headers=headers())  # noqa: S310  (the scheme was checked)
     try:
         with urlopen(request, timeout=10) as answer:  # noqa: S310
             body = answer.read()
@@ -147,7 +147,7 @@ def _nobody(url: str, error: BaseException) -> UpstreamUnavailable:
     return UpstreamUnavailable(f"no gateway answers at {_base(url)} ({reason})", fix="start one with `agentflow serve`")
 
 
-def _run(work: Awaitable[T]) -> T:
+def run(work: Awaitable[T]) -> T:
     async def main() -> T:
         return await work
 
@@ -160,7 +160,7 @@ async def _with_client(url: str, work: Callable[[Client], Awaitable[T]]) -> T:
         async with _client(url) as client:
             return await work(client)
     except BaseException as error:
-        raise _plainly(url, error) from None
+        raise plainly(url, error) from None
 
 
 @asynccontextmanager
@@ -170,13 +170,13 @@ async def _client(url: str) -> AsyncIterator[Client]:
     from mcp.client.streamable_http import streamable_http_client
 
     async with (
-        httpx2.AsyncClient(headers=_headers(), timeout=httpx2.Timeout(30, read=_READ_TIMEOUT)) as http,
+        httpx2.AsyncClient(headers=headers(), timeout=httpx2.Timeout(30, read=_READ_TIMEOUT)) as http,
         Client(streamable_http_client(url, http_client=http), cache=None) as client,
     ):
         yield client
 
 
-def _plainly(url: str, error: BaseException) -> BaseException:
+def plainly(url: str, error: BaseException) -> BaseException:
     """The error a person can use: anyio wraps what happens in task groups."""
     import httpx2
     from mcp.shared.exceptions import MCPError

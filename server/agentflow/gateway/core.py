@@ -14,16 +14,17 @@ from typing import Any
 
 from agentflow.config import CatalogueConfig
 from agentflow.errors import AgentFlowError, InvalidArguments, PolicyDenied, ToolHeld, Unsupported
-from agentflow.flow.port import CALLER, ToolView
-from agentflow.flow.settings import SETTINGS, within
+from agentflow.flow.port import ToolView
 from agentflow.gateway.assemble import OURS, Parts
 from agentflow.gateway.bridge import INTERACTIVE, HeldCalls, answer_rounds, input_required
 from agentflow.gateway.catalogue import Catalogue, Entry, Withheld
 from agentflow.gateway.client import CallExchange, ClientEnd
 from agentflow.gateway.consent import connected_first
-from agentflow.gateway.flow_caller import FlowCaller
+from agentflow.gateway.flow_caller import entered
+from agentflow.gateway.flow_data import COMPUTE, FlowData
 from agentflow.gateway.introductions import Introductions
 from agentflow.gateway.listings import Listings
+from agentflow.gateway.models import ModelSurface
 from agentflow.gateway.search import SearchTools
 from agentflow.gateway.unchanged import refuse_changed
 from agentflow.guard import tokens
@@ -52,7 +53,9 @@ class Gateway:
 
     def __init__(self, parts: Parts, config: CatalogueConfig) -> None:
         self.catalogue = Catalogue()
+        self.models: ModelSurface | None = None
         self.held = HeldCalls()
+        self.flow_data: FlowData | None = None  # recorder and memory of the flow tools; none outside a service
         self.introductions = Introductions()
         self.opened = asyncio.Event()  # set once the upstreams have been tried: an empty first listing would stick
         self.use(parts, config)
@@ -72,8 +75,9 @@ class Gateway:
     def use(self, parts: Parts, config: CatalogueConfig) -> None:
         """Take newly assembled parts; calls in flight finish with the ones they began with."""
         self.pipeline, self.sessions, self._decide = parts.pipeline, parts.sessions, parts.decide
-        self._flow, self._vault = parts.config.flow, parts.pii.vault
-        self._scope, vault = parts.config.guard.vault.scope, parts.pii.vault
+        self.flow, self.guard, self.matcher = parts.config.flow, parts.config.guard, parts.pii.matcher
+        self.vault = vault = parts.pii.vault
+        self._scope = parts.config.guard.vault.scope
         self._states = States(lambda: vault.derived_key(OURS, b"approval states"))
         self._quarantine = parts.quarantine
         setting = parts.config.pipeline.stages.get("decide")
@@ -241,7 +245,7 @@ class Gateway:
         refusal: AgentFlowError | None = None
         try:
             if not await self._seen(client.principal, KINDS[origin.surface], called):
-                await self._answering(client.principal, "resource")
+                await self.answering(client.principal, "resource")
                 refusal = unknown_name("resource", uri)
         except PolicyDenied as error:
             refusal = error
@@ -262,7 +266,7 @@ class Gateway:
             return None
         call = self.call_for("resources/read", params, client)
         asked = call.principal.tenant, [span.name for span in spans], scope_of(call, self._scope)
-        vault = self._vault
+        vault = self.vault
         values = await asyncio.to_thread(vault.values, *asked) if vault.blocking else vault.values(*asked)
         for span in reversed(spans):
             if span.name in values:
@@ -292,7 +296,7 @@ class Gateway:
         try:
             seen = entry is not None and await self._knows(client.principal, what, entry)
             if not seen:
-                await self._answering(client.principal, what)
+                await self.answering(client.principal, what)
         except PolicyDenied as error:  # the policy cannot answer: no name, whether there is one or not, is unknown
             return await self.pipeline.refuse(self.call_for(surface, params, client, name=name, **facts), error)
         if entry is None or not seen:
@@ -324,12 +328,9 @@ class Gateway:
         counts[counted] = counts.get(counted, 0) + 1
         params = _for_upstream(call, entry)
         if upstream.facts.name == FLOW:
-            CALLER.set(FlowCaller(self, call, client))
-            flow = within(self._flow, call.decision.obligations.model_tier if call.decision is not None else None)
-            SETTINGS.set(flow)
-            if flow.base_url and call.labelled is not None:
-                # A model outside this process will read the question: tokens, also for what was typed clear.
-                params = {**params, "arguments": call.labelled.get("arguments", {})}
+            if self.flow_data is not None:
+                self.flow_data.around(call, pipeline)
+            params = await entered(self, call, client, params)
         result = await connected_first(lambda: upstream.request(surface, params, exchange), exchange, client)
         if client.era == "legacy" and input_required(result):
             return await answer_rounds(result, params, exchange, lambda p: upstream.request(surface, p, exchange))
@@ -338,35 +339,21 @@ class Gateway:
         return result
 
     async def visible_tools(self, client: ClientEnd, session: Session) -> list[ToolView]:
-        """Every tool of every upstream that this principal may call, the flow tools themselves left out."""
+        """Every tool that this principal may call, of the flow tools only `compute`."""
         views: list[ToolView] = []
-        cursor = None
+        cursor, entries = None, self._catalogue(client).tools
         while True:
             params: JSON = {} if cursor is None else {"cursor": cursor}
             listed = await self._list("tools", params, client, None, session)
-            views += [view for tool in listed["tools"] if (view := self._view(tool, client))]
+            views += [view for tool in listed["tools"] if (view := _view(tool, entries.get(tool["name"])))]
             cursor = listed.get("nextCursor")
             if cursor is None:
                 return views
 
-    def _view(self, tool: JSON, client: ClientEnd) -> ToolView | None:
-        entry = self._catalogue(client).tools.get(tool["name"])
-        if entry is None or entry.upstream.facts.name == FLOW:
-            return None
-        return ToolView(
-            name=tool["name"],
-            title=tool.get("title") or "",
-            description=tool.get("description") or "",
-            input_schema=tool.get("inputSchema") or {},
-            output_schema=tool.get("outputSchema"),
-            annotations=tool.get("annotations") or {},
-            server=entry.upstream.facts.name,
-        )
-
     async def call_from_flow(self, name: str, arguments: JSON, client: ClientEnd, parent: Call) -> JSON:
         """A tool call made by a flow tool: the same way as any other, as the same principal and session."""
         entry = self._catalogue(client).tools.get(name)
-        if entry is not None and entry.upstream.facts.name == FLOW:
+        if entry is not None and entry.upstream.facts.name == FLOW and entry.target != COMPUTE:
             raise Unsupported(f"{name} is a flow tool; a flow cannot call another flow")
         params = {"name": name, "arguments": arguments}
         flow = replace(client, transport="flow", round=None)
@@ -401,6 +388,8 @@ class Gateway:
             entry = catalogue.prompts.get(shown["name"])
         elif surface == "resources/list":
             entry = catalogue.resources.get(shown["uri"])
+        elif surface == "models/list":
+            return self.models.item(shown["name"]) if self.models is not None else None
         else:
             entry = catalogue.templates.get(shown["uriTemplate"])
         return item_of(entry) if entry else None
@@ -427,6 +416,13 @@ class Gateway:
         except PolicyDenied:
             return False
 
+    async def sees(self, principal: Principal, kind: str, item: Item) -> bool:
+        """As `shows`, but while the policy cannot answer everybody is told so. Raises PolicyDenied."""
+        if await self._seen(principal, kind, item):
+            return True
+        await self.answering(principal, kind)
+        return False
+
     async def _seen(self, principal: Principal, kind: str, item: Item) -> bool:
         if not item[0].open_to(principal.tenant):
             return False
@@ -435,10 +431,24 @@ class Gateway:
         seen = self._decide.visible(principal, kind, item)
         return seen if isinstance(seen, bool) else await seen
 
-    async def _answering(self, principal: Principal, kind: str) -> None:
+    async def answering(self, principal: Principal, kind: str) -> None:
         """Ask, before a name is called unknown, whether the policy answers at all. Raises PolicyDenied if not."""
         if self._hiding:
             await self._decide.answering(principal, kind)
+
+    async def alike(self, call: Call, targets: list[str]) -> list[str]:
+        """Which of these the call might as well have named (`Decide.alike`). Raises PolicyDenied."""
+        return await self._decide.alike(call, targets) if self._hiding else targets
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether policy has a say in every answer, so that it has to be there whole."""
+        return self._hiding and self._decide.judges_answers
+
+    def computes(self, name: str, principal: Principal) -> bool:
+        """Whether a tool is the gateway's own `compute`."""
+        entry = self._shown_to(principal).tools.get(name)
+        return entry is not None and entry.upstream.facts.name == FLOW and entry.target == COMPUTE
 
     def schema_of(self, name: str, principal: Principal) -> JSON | None:
         """A tool's inputSchema, or None where the principal may not see the tool, or was never asked about it."""
@@ -455,6 +465,21 @@ def _facts(entry: Entry) -> UpstreamFacts:
     """What policy and guard go by. The flow tools are the gateway's own: they plan with tokens, never with values."""
     facts = entry.upstream.facts
     return _FLOW_FACTS if facts.name == FLOW else facts
+
+
+def _view(tool: JSON, entry: Entry | None) -> ToolView | None:
+    """A listed tool as the flow sees it; None for the flow tools and what has gone since."""
+    if entry is None or (entry.upstream.facts.name == FLOW and entry.target != COMPUTE):
+        return None
+    return ToolView(
+        name=tool["name"],
+        title=tool.get("title") or "",
+        description=tool.get("description") or "",
+        input_schema=tool.get("inputSchema") or {},
+        output_schema=tool.get("outputSchema"),
+        annotations=tool.get("annotations") or {},
+        server=entry.upstream.facts.name,
+    )
 
 
 def item_of(entry: Entry) -> Item:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
@@ -38,6 +38,16 @@ _JSON_TYPE = (b"content-type", b"application/json")
 _ENDLESS = frozenset({"subscriptions/listen"})  # a stream, for as long as the client likes
 
 
+class Models(Protocol):
+    """What answers below /v1 (`models_http.ModelsApp`)."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, body: bytes) -> None: ...
+
+    async def fail(self, send: Send, error: AgentFlowError, headers: list[tuple[bytes, bytes]]) -> None: ...
+
+    async def refuse(self, send: Send, status: int, message: str, fix: str) -> None: ...
+
+
 class HttpFront:
     """The ASGI application of `agentflow serve`.
 
@@ -47,6 +57,7 @@ class HttpFront:
         report: `report(caller) -> (status, body)` of `/readyz`; None where the caller is not known.
         admin: answers below /api and /ui; None where nothing does.
         connect: answers where people connect to servers; None where nothing does.
+        models: answers below /v1, as long as the configuration in force says so (`None` from it: nothing does).
     """
 
     def __init__(
@@ -58,12 +69,14 @@ class HttpFront:
         report: Report,
         admin: ASGIApp | None = None,
         connect: ASGIApp | None = None,
+        models: Callable[[], Models | None] = lambda: None,
     ) -> None:
         self._authenticator = authenticator
         self._mcp: ASGIApp = manager.handle_request
         self._report = report
         self._admin = admin
         self._connect = connect
+        self._models = models
         own = () if serve.public_url is None else ("/".join(serve.public_url.split("/")[:3]),)
         self._named = frozenset(origin.lower() for origin in (*serve.allowed_origins, *own))
         scheme, _, place = own[0].lower().partition("://") if own else ("", "", "")
@@ -103,6 +116,8 @@ class HttpFront:
             return await self._serve_admin(self._admin, scope, receive, send, refusal)
         if self._connect is not None and path != self._path and aside.is_connect(path):
             return await self._serve_admin(self._connect, scope, receive, send, refusal)
+        if path.startswith("/v1/") and path != self._path and (models := self._models()) is not None:
+            return await self._serve_models(models, scope, receive, send, refusal)
         if refusal is not None:
             return await _answer(send, *refusal)
         if path == "/healthz":
@@ -179,6 +194,45 @@ class HttpFront:
         self._running += 1
         try:
             await admin(scope, _replay(body, receive), send)
+        finally:
+            self._running -= 1
+            self._done.set()
+
+    async def _serve_models(
+        self, models: Models, scope: Scope, receive: Receive, send: Send, refusal: tuple[int, JSON] | None
+    ) -> None:
+        """A request to a language model: checks and callers are those of the endpoint, errors as OpenAI's API has them.
+
+        Browsers say where a page is from, and `refusal` says so of foreign ones; a body has to be JSON besides.
+        """
+        error: AgentFlowError | None = None
+        headers: list[tuple[bytes, bytes]] = []
+        body = b""
+        try:
+            principal = self.authenticator.known(scope["headers"])
+            scope[PRINCIPAL] = principal or await self.authenticator.authenticate(scope["headers"])
+            if refusal is None and (self._stopping or self._running >= self._limits.max_concurrent):
+                why = "stopping" if self._stopping else "at its limit of concurrent calls"
+                error = LimitExceeded(f"The gateway is {why}", fix="try again", retry_after=1)
+            elif refusal is None and scope["method"] == "POST":
+                refusal = _not_json(scope["headers"])
+                async with asyncio.timeout(self._limits.request_read_timeout):
+                    body, refusal = (b"", refusal) if refusal else await self._read(scope, receive)
+        except TimeoutError:
+            refusal = 408, _rpc(INVALID_REQUEST, "The request body took too long to arrive")
+        except AgentFlowError as unknown:
+            error = unknown
+            scope[REFUSAL] = unknown.reason if isinstance(unknown, Unauthenticated) else unknown.kind
+            headers = [(b"www-authenticate", b"Bearer")]
+        if refusal is not None:
+            said = refusal[1]["error"]
+            return await models.refuse(send, refusal[0], said["message"], said.get("data", {}).get("fix", ""))
+        if error is not None:
+            return await models.fail(send, error, headers)
+        CURRENT.set(scope[PRINCIPAL])
+        self._running += 1
+        try:
+            await models(scope, receive, send, body)
         finally:
             self._running -= 1
             self._done.set()
@@ -269,14 +323,12 @@ def _unacceptable(headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None
 
     Both eras' transports demand it (2025-11-25 and 2026-07-28, "Sending messages to the server").
     """
-    kind, accept = b"", b""
+    accept = b""
     for name, value in headers:
-        if name == b"content-type":
-            kind = value
-        elif name == b"accept":
+        if name == b"accept":
             accept = b"%b,%b" % (accept, value) if accept else value
-    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
-        return 415, _rpc(INVALID_REQUEST, "Content-Type must be application/json")
+    if (refusal := _not_json(headers)) is not None:
+        return refusal
     if b"application/json" in accept and b"text/event-stream" in accept:
         return None
     takes = {each.partition(b";")[0].strip().lower() for each in accept.split(b",")}
@@ -285,6 +337,14 @@ def _unacceptable(headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None
     ):
         return None
     return 406, _rpc(INVALID_REQUEST, "Accept must name both application/json and text/event-stream")
+
+
+def _not_json(headers: list[tuple[bytes, bytes]]) -> tuple[int, JSON] | None:
+    """Refuse a POST that is not said to be JSON: what a form of another site sends, browsers ask nobody about."""
+    kind = next((value for name, value in headers if name == b"content-type"), b"")
+    if kind != b"application/json" and kind.partition(b";")[0].strip().lower() != b"application/json":
+        return 415, _rpc(INVALID_REQUEST, "Content-Type must be application/json")
+    return None
 
 
 def _allowed(serve: ServeConfig) -> tuple[frozenset[str], frozenset[str]]:

@@ -16,7 +16,7 @@ def logged(call: Call) -> None:
     decision = call.decision
     if decision is None or decision.obligations.log_level is None:
         return
-    what = f"{call.upstream.name}/{call.target}" if kind_of(call) in ("tool", "prompt") else call.upstream.name
+    what = f"{call.upstream.name}/{call.target}" if kind_of(call) in ("tool", "prompt", "model") else call.upstream.name
     log.log(
         _LEVELS[decision.obligations.log_level],
         "call %s: %s %s by %s/%s: %s (%s)",

@@ -120,7 +120,8 @@ class Recorded:
     """The ASGI application: `app`, with its refusals noted before they are answered.
 
     Args:
-        path: of the MCP endpoint; requests to other places are noted only where a caller or a host was refused.
+        path: of the MCP endpoint; requests to other places, but for those to models, are noted only where a caller or
+            a host was refused.
     """
 
     def __init__(self, app: ASGIApp, refusals: Refusals, path: str) -> None:
@@ -140,7 +141,8 @@ class Recorded:
 
     def _note(self, status: int, scope: Scope) -> None:
         if status not in _ALWAYS:
-            if (scope["path"].rstrip("/") or "/") != self._path:
+            path = scope["path"].rstrip("/") or "/"
+            if path != self._path and (status == 404 or not path.startswith("/v1/")):
                 return
             if scope["method"] != "POST" and not (status == 404 and _has_session(scope)):
                 return

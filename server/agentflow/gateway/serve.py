@@ -80,6 +80,7 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
 
     from agentflow.gateway.aside import Aside
     from agentflow.gateway.http import HttpFront
+    from agentflow.gateway.models_http import ModelsApp
     from agentflow.gateway.refusals import Recorded
     from agentflow.gateway.slow import protocol
 
@@ -92,7 +93,11 @@ async def _http(config: Config, path: Path | None, listener: socket.socket) -> N
         )
         admin = Aside(lambda: _admin(service)) if config.admin.enabled else None
         connect = Aside(lambda: _connect(service))
-        app = HttpFront(manager, lambda: service.authenticator, config.serve, limits, service.report, admin, connect)
+        models = ModelsApp(service.models, limits.max_depth)
+        app = HttpFront(
+            manager, lambda: service.authenticator, config.serve, limits, service.report, admin, connect,
+            lambda: models if service.config.models.serve and service.models.configured else None,
+        )  # fmt: skip
         server = uvicorn.Server(
             uvicorn.Config(
                 Recorded(app, service.refusals, config.serve.path),

@@ -29,8 +29,11 @@ from agentflow.gateway.choices import Choices
 from agentflow.gateway.connectable import Connectable
 from agentflow.gateway.core import FLOW, Gateway
 from agentflow.gateway.dynamic import Dynamic
+from agentflow.gateway.flow_data import COMPUTE, FlowData
 from agentflow.gateway.front import Front
 from agentflow.gateway.introductions import offers_by_name
+from agentflow.gateway.models import ModelSurface
+from agentflow.gateway.models_worker import Workers, check_installed, recording
 from agentflow.gateway.pinning import Offered, Pinning
 from agentflow.gateway.refusals import Refusals
 from agentflow.gateway.unasked import Instructions, Notifications
@@ -79,6 +82,7 @@ class Service:
     """
 
     def __init__(self, config: Config) -> None:
+        check_installed(config)
         paths.private_dir(config.data_dir)
         self.config = config
         self.started = time.time()
@@ -98,6 +102,8 @@ class Service:
         self.recent = Recent()
         self._parts.log.heard = self.recent.take
         self.gateway = Gateway(self._parts, config.catalogue)
+        self.gateway.flow_data = self._flow_data = FlowData(self.store, config)
+        self.gateway.models = self.models = ModelSurface(self.gateway, Workers(config, recording(self.record)))
         self.gateway.introductions.refresh = self._refresh
         self.connectable = Connectable(self.gateway)
         self._instructions = Instructions(self.gateway, self.connectable.hints)
@@ -212,6 +218,7 @@ class Service:
             await asyncio.wait(tried, timeout=_FIRST)
         await self._refresh()
         self.gateway.opened.set()
+        self.models.workers.prewarm()
         await asyncio.gather(*tried)
         gc.collect()
         gc.freeze()
@@ -226,6 +233,7 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.gateway.held.close()
+        await self.models.workers.close()
         left = [*self._members, *(member for _, members in self._former for member in members)]
         await asyncio.gather(*(member.upstream.close() for member in left), return_exceptions=True)
         self.refusals.flush(late=True)
@@ -235,6 +243,7 @@ class Service:
             parts.close()
         self._pinning.close()
         await asyncio.to_thread(self.keys.write_uses)
+        await self._flow_data.close()
         self.store.close()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
@@ -387,6 +396,7 @@ class Service:
             log.warning("store and guard.pins.url take effect at the next start; the rest is applied now")
         if config.guard.vault.url != self.config.guard.vault.url:
             log.warning("conversations stay in the database they are in until the next start; the vault changes now")
+        check_installed(config)
         old, ring = self._parts, self.keys
         authenticator = Authenticator(config.auth, ring, self.record, self.authenticator)
         await asyncio.to_thread(self._pinning.prepare, config.guard.pins)
@@ -406,10 +416,13 @@ class Service:
             # From here to the new catalogue nothing waits: a call has the old pipeline and servers, or the new ones.
             self.config, self.authenticator, self._parts, self._members = config, authenticator, parts, members
             self.gateway.use(parts, config.catalogue)
+            self._flow_data.use(config)
+            self.models.workers.apply(config)
             parts.begin()
             self._former.append((old, retired))
             self._spawn(self._retire(old, retired))
             await self._show(members, offered, everybody=True)
+        self.models.workers.prewarm()
         if retired and fresh:
             self._spawn(self._renew(fresh))
 
@@ -498,7 +511,12 @@ def wanted(config: Config) -> dict[str, ServerConfig]:
     if config.flow.enabled:
         longer = config.flow.timeout + 5
         servers[FLOW] = ServerConfig(
-            type="tools", path=paths.shipped("tools"), namespace="", trust="trusted", timeout=longer
+            type="tools",
+            path=paths.shipped("tools"),
+            namespace="",
+            trust="trusted",
+            timeout=longer,
+            deny=() if config.flow.sandbox.enabled else (COMPUTE,),
         )
     return servers
 

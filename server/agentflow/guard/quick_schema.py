@@ -124,14 +124,14 @@ class _Compiler:
         inner = self.compiled(argument, depth + 1)
         if inner is None or "prefixItems" in schema:
             return None
-        return lambda v: type(v) is list and all(map(inner, v))
+        return lambda v: type(v) is not list or all(map(inner, v))
 
     @staticmethod
     def _enum(argument: Any, schema: Any, depth: int) -> Check | None:
-        if not isinstance(argument, list) or not all(isinstance(item, str) for item in argument):
+        if not isinstance(argument, list) or not all(isinstance(item, str | None) for item in argument):
             return None
         allowed = frozenset(argument)
-        return lambda v: type(v) is str and v in allowed
+        return lambda v: (type(v) is str or v is None) and v in allowed
 
     def _any(self, argument: Any, schema: Any, depth: int) -> Check | None:
         branches = [self.compiled(branch, depth + 1) for branch in argument] if isinstance(argument, list) else []
@@ -169,7 +169,7 @@ def _bound(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any, int], Che
     def make(argument: Any, schema: Any, depth: int) -> Check | None:
         if type(argument) not in (int, float):
             return None
-        return lambda v: type(v) in (int, float) and compare(v, argument)
+        return lambda v: type(v) not in (int, float) or compare(v, argument)
 
     return make
 
@@ -180,6 +180,6 @@ def _size(
     def make(argument: Any, schema: Any, depth: int) -> Check | None:
         if type(argument) is not int:
             return None
-        return lambda v: type(v) is kind and compare(len(v), argument)
+        return lambda v: type(v) is not kind or compare(len(v), argument)
 
     return make

@@ -14,14 +14,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from agentflow.guard import schema as schemas
 from agentflow.guard import tokens
 from agentflow.guard.mangled import candidates
 from agentflow.guard.pii import patterns
 from agentflow.guard.strategies.found import Run, runs
-from agentflow.guard.vault import Entry, Vault
+from agentflow.guard.vault import Entry
 from agentflow.guard.walk import JSON, Kind, Leaf, leaves, replace, serialised
 
 _SEPARATORS: Final = re.compile(r"[ .\-]")
@@ -95,8 +95,16 @@ class _Known:
         return self._names.get(span.name) if span.name else self._stand_ins.get(text[span.start : span.end])
 
 
+class Values(Protocol):
+    """What knows values by their tokens, as `Vault` does."""
+
+    def values(self, tenant: str, names: Sequence[str], scope: str = "") -> Mapping[str, Entry]: ...
+
+    def originals(self, tenant: str, texts: Sequence[str], scope: str = "") -> Mapping[str, Entry]: ...
+
+
 def rehydrate(
-    vault: Vault,
+    vault: Values,
     tenant: str,
     body: JSON,
     types: Sequence[str],

@@ -67,7 +67,8 @@ class Answered:
 
     Attributes:
         id: names the decision of the router, for `Models.outcome`.
-        cost: nano-dollars; 0 for a cached answer.
+        cost: nano-dollars, of what failed before it, too; 0 for a cached answer.
+        failed_tokens: tokens of what failed before it, and was paid.
         attempts: what was tried before, as `provider:model: reason`.
     """
 
@@ -80,6 +81,7 @@ class Answered:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost: int = 0
+    failed_tokens: int = 0
     cached: bool = False
     attempts: tuple[str, ...] = field(default=())
 
@@ -91,7 +93,8 @@ class Models(Protocol):
         """Ask for one answer.
 
         Raises:
-            AgentFlowError: `BudgetExceeded`, `ModelUnavailable`, or as the pipeline refused it.
+            AgentFlowError: `BudgetExceeded`, `ModelUnavailable`, or as the pipeline refused it. What models were paid
+                all the same is in its `data`: `cost_nano` and `tokens`.
         """
         ...
 
@@ -104,4 +107,5 @@ class Models(Protocol):
         ...
 
 
-MODELS: ContextVar[Models] = ContextVar("agentflow_models")
+MODELS: ContextVar[Models | None] = ContextVar("agentflow_models")
+"""The models of the call at hand; None, or nothing, where it has none to ask."""

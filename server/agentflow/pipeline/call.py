@@ -118,6 +118,7 @@ class UpstreamFacts:
 
 
 GATEWAY = UpstreamFacts(name="", kind="gateway", trust="trusted")
+MODELS = UpstreamFacts(name="models", kind="model")  # whatever language model answers: it gets tokens, never values
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ class Obligations:
     injection: Action | None = None  # what is done about injected instructions in the answer, whoever sent it
     mask: tuple[str, ...] = ()  # PII types shown masked, not as tokens, in what goes to the client
     rate_class: str | None = None  # the class of `limits` that the call counts in, beside the caller's own limit
-    model_tier: Tier | None = None  # the strongest model that a flow tool may use for it
+    model_tier: Tier | None = None  # the strongest model that a flow tool may use for it, or that may answer it
     log_level: LogLevel | None = None  # the gateway's log has one line about the call, at this level
 
 
@@ -243,6 +244,7 @@ class Call:
     clear: JSON | None = None  # the last outbound body before redaction; never recorded, gone with the call
     flow: Flow | None = None  # where its arguments come from and lead, where there is something to tell
     cached: bool = False
+    model: JSON | None = None  # which model answered, at what cost, after what attempts; for the record
     refused: bool = False  # already, before it was routed: there is nothing to decide, it is limited and recorded
     events: list[JSON] = field(default_factory=list)  # what a flow tool noted: turns, verdicts
     runs: list[StageRun] = field(default_factory=list)

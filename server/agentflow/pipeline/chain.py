@@ -158,13 +158,13 @@ class Pipeline:
             self._idle.clear()
             await self._idle.wait()
 
-    def interim(self, call: Call) -> None:
-        """Record a call that is not finished, before a question of it leaves as an interim answer.
+    def interim(self, call: Call, outcome: str = "input_required") -> None:
+        """Record a call that is not finished, before a question of it leaves as an interim answer, or a first part.
 
         Raises:
             AuditUnavailable: it could not be recorded.
         """
-        call.outcome = "input_required"
+        call.outcome = outcome
         self._record(call)
 
     async def _exchange(self, call: Call, dispatch: Dispatch, ready: JSON | None) -> tuple[JSON, bool]:

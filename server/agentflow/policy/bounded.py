@@ -71,7 +71,7 @@ def _patterns(data: Mapping[str, Any]) -> Iterator[object]:
         return
     yield from forbidden
     for rule in rules.values():
-        for field in ("servers", "tools", "prompts", "resources"):
+        for field in ("servers", "tools", "prompts", "resources", "models"):
             patterns = rule.get(field, []) if isinstance(rule, dict) else None
             yield from patterns if isinstance(patterns, list) else [None]
         conditions = rule.get("when", []) if isinstance(rule, dict) else None

@@ -42,12 +42,14 @@ class World:
         roles: roles that some caller may have.
         tools: of each server whose catalogue is known, its tools' names and input schemas.
         classes: rate classes that the configuration defines.
+        models: names of the language models.
     """
 
     servers: Collection[str] | None = None
     roles: Collection[str] | None = None
     tools: Mapping[str, Mapping[str, JSON]] | None = None
     classes: Collection[str] | None = None
+    models: Collection[str] | None = None
 
 
 def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = None) -> World:
@@ -58,12 +60,22 @@ def world_of(config: Config, tools: Mapping[str, Mapping[str, JSON]] | None = No
     """
     servers = {name for name, server in config.mcp_servers.items() if not server.disabled}
     servers.update(tools or (), (f"tools-{number}" for number in range(1, len(config.tools) + 1)), ("agentflow",))
+    if config.models.providers or config.flow.base_url:
+        servers.add("models")
     auth = config.auth
     # Where callers come from elsewhere, too, their roles are not known here.
     static = auth.model_fields_set <= {"api_keys", "local", "home_tenant", "recheck"}
     static = static and not Store(config.data_dir, config.store).holds("api_key")
     roles = {role for key in auth.api_keys for role in key.roles} | set(auth.local.roles)
-    return World(servers, roles if static else None, tools, config.limits.classes)
+    return World(servers, roles if static else None, tools, config.limits.classes, _models_of(config))
+
+
+def _models_of(config: Config) -> frozenset[str] | None:
+    """The names of the models; None where there are more, or nobody knows."""
+    providers = [provider for provider in config.models.providers.values() if provider.enabled]
+    if config.flow.base_url or not providers or any(provider.discover for provider in providers):
+        return None
+    return frozenset({"auto", *(each.name or each.model for provider in providers for each in provider.models)})
 
 
 def warnings_of(bundle: Bundle, world: World) -> list[str]:
@@ -129,6 +141,9 @@ def _of_names(rule: JSON, world: World) -> Iterator[str]:
         for pattern in servers:
             if not any(_like(pattern, name) for name in world.servers):
                 yield f"there is no server {pattern!r}"
+    for pattern in rule.get("models") or ():
+        if world.models is not None and not any(_like(pattern, name) for name in world.models):
+            yield f"there is no model {pattern!r}"
     if world.tools is None or "tools" not in rule:
         return
     covered = [

@@ -22,8 +22,11 @@ KINDS = {
     "resources/read": "resource",
     "resources/subscribe": "resource",
     "resources/unsubscribe": "resource",
+    "models/chat": "model",
+    "models/embed": "model",
 }
-USED_BY = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read"}
+USED_BY = {"tool": "tools/call", "prompt": "prompts/get", "resource": "resources/read", "model": "models/chat"}
+EMBEDDING = "embedding"  # what the definition of a model says as its `kind` where it answers `models/embed`
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _FINDINGS = 20  # of the injection screen that a document names
 _NO_PII: JSON = {"types": [], "counts": {}, "paths": []}
@@ -35,7 +38,7 @@ _ESCAPED = re.compile(r"%(?:2[def]|3[0-9]|4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9ae])
 
 
 def kind_of(call: Call) -> str:
-    """Return what the call is about: `tool`, `prompt`, `resource`, or `gateway` for the gateway's own surfaces."""
+    """Return what the call is about: `tool`, `prompt`, `resource`, `model`, or `gateway` for its own surfaces."""
     if call.surface == "completion/complete" and call.upstream.name:
         ref = call.params.get("ref")
         return "prompt" if isinstance(ref, dict) and ref.get("type") == "ref/prompt" else "resource"
@@ -103,7 +106,7 @@ def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str,
     """Build the document of one thing that might be listed to a principal.
 
     Args:
-        kind: `tool`, `prompt` or `resource`.
+        kind: `tool`, `prompt`, `resource` or `model`.
         target: the upstream's own name for it, or its URI (template).
         definition: the catalogue's definition, for its annotations.
     """
@@ -112,7 +115,7 @@ def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str,
         "principal": principal(caller),
         "call": {
             "kind": kind,
-            "surface": USED_BY[kind],
+            "surface": _used_by(kind, definition),
             "phase": "list",
             "server": facts.name,
             "tool": target,
@@ -127,6 +130,11 @@ def for_listing(caller: Principal, kind: str, facts: UpstreamFacts, target: str,
         "budget": _NO_BUDGET,
         "time": now(),
     }
+
+
+def _used_by(kind: str, definition: JSON | None) -> str:
+    embeds = kind == "model" and (definition or {}).get("kind") == EMBEDDING
+    return "models/embed" if embeds else USED_BY[kind]
 
 
 @lru_cache(maxsize=4096)

@@ -36,18 +36,26 @@ def _child() -> Child:
 
 
 class RegoProcess:
-    """An `Evaluator` of any program."""
+    """An `Evaluator` of any program.
 
-    def __init__(self, program: Program) -> None:
+    Attributes:
+        compiled: the compiled bundle, for `worker.Rego.loaded`; empty where it was not asked for or cannot be had.
+    """
+
+    def __init__(self, program: Program, kept: bool = False) -> None:
         """Start the process and compile the program.
+
+        Args:
+            kept: have the compiled bundle back.
 
         Raises:
             CompileFailed: the compiler refused it, crashed over it, or did not finish.
         """
         self._lock = threading.Lock()
         self._closed = False
-        members = {"modules": program.modules, "data": program.data, "entrypoints": program.entrypoints}
+        members = {"modules": program.modules, "data": program.data, "entrypoints": program.entrypoints, "kept": kept}
         self._order = orjson.dumps(members)
+        self.compiled = b""
         self._process: Child | None = self._started()
 
     def ask(self, entrypoint: str, document: bytes, timeout: float) -> bytes:
@@ -87,6 +95,7 @@ class RegoProcess:
         try:
             kind, body = process.exchange(b"L", self._order, LOAD_TIMEOUT)
             if kind == b"R":
+                self.compiled = body
                 return process
             reason = body.decode("utf-8", "replace")
         except EOFError:

@@ -20,7 +20,7 @@ from agentflow.policy.projection import Projection, paths_read
 
 MATCH = "agentflow/match.rego"
 _NAMES = (("call", "server"), ("call", "tool"))
-_FIELDS = {"tool": "tools", "prompt": "prompts", "resource": "resources"}
+_FIELDS = {"tool": "tools", "prompt": "prompts", "resource": "resources", "model": "models"}
 
 _Rule = tuple[str, re.Pattern[str] | None, dict[str, re.Pattern[str]]]
 
@@ -50,7 +50,7 @@ class Selectors:
         """Return what tells this name from others: the rules and forbidden entries that cover it.
 
         Args:
-            kind: `tool`, `prompt` or `resource`.
+            kind: `tool`, `prompt`, `resource` or `model`.
         """
         field = _FIELDS[kind]
         covering = [

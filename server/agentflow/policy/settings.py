@@ -30,6 +30,7 @@ class Role(Section):
     tools: Literal["all", "not_destructive", "read_only", "none"] = "none"
     prompts: bool = False
     resources: bool = False
+    models: bool = False
     rate_class: Name | None = None
 
 
@@ -83,6 +84,7 @@ class Rule(Section):
     tools: Annotated[list[Pattern], Field(min_length=1)] | None = None
     prompts: Annotated[list[Pattern], Field(min_length=1)] | None = None
     resources: Annotated[list[Pattern], Field(min_length=1)] | None = None
+    models: Annotated[list[Pattern], Field(min_length=1)] | None = None
     effect: Literal["allow", "deny", "approve"] | None = None
     roles: Annotated[list[str], Field(min_length=1)] | None = None
     except_roles: Annotated[list[str], Field(min_length=1)] | None = None

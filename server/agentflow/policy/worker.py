@@ -6,7 +6,8 @@ because a running evaluation (a backtracking `regex.match`, say) can be ended in
 empty, so that no policy can read the gateway's.
 
 Frames, both ways: one byte of kind, four bytes of length (big endian), then the body.
-`L` loads `{"modules": {name: text}, "data": {}, "entrypoints": []}` and answers `R`, or `E` with the compiler's text.
+`L` loads `{"modules": {name: text}, "data": {}, "entrypoints": [], "kept": false}` and answers `R`, or `E` with the
+compiler's text; where it was asked to be kept, `R` has the compiled bundle, or nothing if that cannot be had.
 `Q` evaluates `<seconds> <entrypoint>\\n<input as JSON>` and answers `V` (the value as JSON), `U` (undefined) or
 `E` (an error's text).
 """
@@ -23,6 +24,7 @@ import struct
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 _HEADER = struct.Struct(">cI")
@@ -50,21 +52,48 @@ def _write(kind: bytes, body: bytes) -> None:
 class Rego:
     """One interpreter with one compiled bundle."""
 
-    def __init__(self, regopy: Any, modules: dict[str, str], data: dict[str, Any], entrypoints: list[str]) -> None:
-        self._interpreter = regopy.Interpreter()
-        self._interpreter.log_level = regopy.LogLevel.NONE
-        self._interpreter.strict_built_in_errors = True
-        self._interpreter.add_data(data)
-        for name, text in modules.items():
-            self._interpreter.add_module(name, text)
-        self._bundle = self._interpreter.build(None, entrypoints)
-        if not self._bundle.ok():
-            raise regopy.RegoError("the bundle did not build")
+    def __init__(self, regopy: Any, interpreter: Any, bundle: Any) -> None:
+        self._interpreter, self._bundle = interpreter, bundle
         # `Interpreter.set_input` goes value by value through C strings and int64: a string is cut at its first
         # NUL, "a\\u0041" turns into "aA", and 2**64+1 into 1. The JSON entry of the same C API has none of that.
         self._set_json = regopy.rego_shared.rego.regoSetInputJSON
         self._set_json.restype = ctypes.c_uint32
         self._set_json.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
+
+    @classmethod
+    def built(cls, regopy: Any, modules: dict[str, str], data: dict[str, Any], entrypoints: list[str]) -> Rego:
+        """Compile a program; raises `RegoError` with the compiler's text."""
+        interpreter = _interpreter(regopy)
+        interpreter.add_data(data)
+        for name, text in modules.items():
+            interpreter.add_module(name, text)
+        bundle = interpreter.build(None, entrypoints)
+        if not bundle.ok():
+            raise regopy.RegoError("the bundle did not build")
+        return cls(regopy, interpreter, bundle)
+
+    @classmethod
+    def loaded(cls, regopy: Any, compiled: bytes) -> Rego | None:
+        """What `compiled` gave of the same version of rego-cpp; None where it cannot be taken."""
+        interpreter = _interpreter(regopy)
+        try:
+            with _unnamed() as path:
+                with open(path, "wb") as file:
+                    file.write(compiled)
+                bundle = interpreter.load_bundle(path, regopy.interpreter.BundleFormat.Binary)
+        except (OSError, regopy.RegoError):
+            return None
+        return cls(regopy, interpreter, bundle) if bundle.ok() else None
+
+    def compiled(self, regopy: Any) -> bytes:
+        """The bundle as `loaded` takes it; empty where that cannot be had."""
+        try:
+            with _unnamed() as path:
+                self._interpreter.save_bundle(path, self._bundle, regopy.interpreter.BundleFormat.Binary)
+                with open(path, "rb") as file:
+                    return file.read()
+        except (OSError, regopy.RegoError):
+            return b""
 
     def ask(self, entrypoint: str, document: bytes) -> tuple[bytes, bytes]:
         """Evaluate one entrypoint; returns the kind and body of the answering frame."""
@@ -80,6 +109,29 @@ class Rego:
             return b"V", json.dumps(expressions[0], allow_nan=False).encode()  # a number beyond a float is infinite
         except Exception as error:  # regopy raises JSONDecodeError on some of its own answers
             return b"E", repr(error).encode("utf-8", "replace")
+
+
+def _interpreter(regopy: Any) -> Any:
+    interpreter = regopy.Interpreter()
+    interpreter.log_level = regopy.LogLevel.NONE
+    interpreter.strict_built_in_errors = True
+    return interpreter
+
+
+@contextlib.contextmanager
+def _unnamed() -> Iterator[str]:
+    """The path of an empty file that is in no folder: rego-cpp reads and writes paths only.
+
+    Raises:
+        OSError: this platform has none (it is Linux's).
+    """
+    if not hasattr(os, "memfd_create"):
+        raise OSError("no memfd_create")
+    handle = os.memfd_create("policy")
+    try:
+        yield f"/proc/self/fd/{handle}"
+    finally:
+        os.close(handle)
 
 
 def _bound(memory: int) -> None:
@@ -114,8 +166,8 @@ def main() -> None:
         if kind == b"L":
             try:
                 order = json.loads(body)
-                rego = Rego(regopy, order["modules"], order["data"], order["entrypoints"])
-                _write(b"R", b"")
+                rego = Rego.built(regopy, order["modules"], order["data"], order["entrypoints"])
+                _write(b"R", rego.compiled(regopy) if order.get("kept") else b"")
             except regopy.RegoError as error:
                 _write(b"E", str(error).encode("utf-8", "replace"))
         elif rego is None:

@@ -24,6 +24,7 @@ from agentflow.guard.pii import custom
 from agentflow.guard.tokens import KNOWN, check_format
 from agentflow.pipeline.chain import DEFAULT_ORDER
 from agentflow.settings.checks_auth import issuers
+from agentflow.settings.checks_models import models
 from agentflow.settings.expansion import literal_part
 from agentflow.store.opened import Store
 
@@ -35,6 +36,7 @@ _SECRET_PLACES: tuple[tuple[str | type[int] | None, ...], ...] = (  # None stand
     ("mcpServers", None, "credentials", None),
     ("mcpServers", None, "auth", "client_secret"),
     ("flow", "api_key"),
+    ("models", "providers", None, "api_key"),
     ("guard", "master_key"),
     ("guard", "vault", "previous_keys", int),
 )
@@ -91,6 +93,7 @@ def across(config: Config, report: Report, environ: Mapping[str, str]) -> None:
     _guard(config, report)
     _stages(config, report)
     _names(config, report)
+    models(config, report, environ, _address)
     for name, server in config.mcp_servers.items():
         if not server.disabled:
             _server(("mcpServers", name), server, report, environ)
@@ -160,13 +163,6 @@ def _rooms(config: Config, report: Report) -> None:
     for index, folder in enumerate(config.tools):
         if not folder.is_dir():
             report(("tools", index), "there is no such folder", f"create {folder} or remove the line")
-    flow = config.flow
-    if flow.planner == "model" and not flow.base_url:
-        report(("flow", "planner"), "needs flow.base_url", "add it, or use `offline`")
-    if flow.base_url:
-        _address(("flow", "base_url"), flow.base_url, report)
-        if not flow.model:
-            report(("flow", "model"), "is missing beside flow.base_url", "name the model to ask")
 
 
 def _guard(config: Config, report: Report) -> None:
@@ -298,7 +294,10 @@ def _command(loc: Loc, server: ServerConfig, report: Report, environ: Mapping[st
         )
 
 
-def _address(loc: Loc, text: str, report: Report, *, secret: bool = False) -> None:
+_CREDENTIALS = "move it to `credentials: {Authorization: 'Basic ${NAME}'}`"
+
+
+def _address(loc: Loc, text: str, report: Report, *, secret: bool = False, key: str = _CREDENTIALS) -> None:
     severity: Literal["error", "warning"] = "error"
     try:
         parts = urlsplit(text)
@@ -309,6 +308,6 @@ def _address(loc: Loc, text: str, report: Report, *, secret: bool = False) -> No
     if parts.scheme not in ("http", "https") or not host:
         report(loc, "is not an http or https address", "write https://host/path", severity)
     elif parts.username is not None or parts.password is not None:
-        report(loc, "holds a user name or password", "move it to `credentials: {Authorization: 'Basic ${NAME}'}`")
+        report(loc, "holds a user name or password", key)
     elif secret and parts.scheme == "http" and not is_loopback(host):
         report(loc, "sends credentials in the clear", "use https", "warning")

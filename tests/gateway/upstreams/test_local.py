@@ -23,12 +23,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from agentflow.config import LimitsConfig, ServerConfig
-from agentflow.errors import UpstreamUnavailable
+from agentflow.errors import UpstreamError, UpstreamUnavailable
 from agentflow.flow.port import CALLER, Caller
 from agentflow.gateway.upstreams import openapi
+from agentflow.gateway.upstreams.listed import RECORD, record, recorded
 from agentflow.gateway.upstreams.local import InProcess, OpenApiConnector, ToolsConnector
+from agentflow.gateway.upstreams.offer import everything
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import Era
+from agentflow.paths import shipped
 
 JSON = dict[str, Any]
 LOGGING = pytest.mark.filterwarnings("ignore:The logging capability is deprecated")
@@ -245,6 +248,56 @@ def test_fastmcp_is_not_imported_before_it_is_needed() -> None:
         "assert 'fastmcp' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3] / "server", timeout=60)
+
+
+def test_what_the_shipped_tools_list_is_on_record() -> None:
+    kept = (shipped("tools") / RECORD).read_bytes()
+    now = asyncio.run(record(shipped("tools")))
+    assert json.loads(kept) == json.loads(now), "run `python -m agentflow.gateway.upstreams.listed`"
+
+
+async def test_a_folder_with_a_record_is_listed_from_it_and_loaded_for_the_first_client(
+    tmp_path: Path, closing: list[InProcess]
+) -> None:
+    config = folder(tmp_path, travel=TOOLS).model_copy(update={"description": "Travels."})
+    (tmp_path / RECORD).write_bytes(await record(tmp_path))
+    connector = ToolsConnector("local", config, LIMITS)
+    own = await opened(connector, closing)
+    assert connector._server is None
+    assert (own.era, own.instructions, own.server_info["name"]) == ("modern", "Travels.", "local")
+    listed = await everything("local", own, config, LIMITS)
+    assert connector._server is None
+    with pytest.raises(UpstreamError, match="nothing else"):
+        await own.request("tools/call", call("plan", trip={"legs": []}), Client(), 20)
+    peer = await opened(connector, closing, "modern")
+    assert await everything("local", peer, config, LIMITS) == listed
+    assert (await peer.request("tools/call", call("plan", trip={"legs": []}), Client(), 20))["structuredContent"]
+    await own.notify("notifications/roots/list_changed", {})
+    await own.close()
+
+
+@pytest.mark.parametrize(
+    "change", ["another file", "a file more", "a file less", "no record", "no JSON", "an old form"]
+)
+async def test_a_record_of_other_files_is_none(tmp_path: Path, closing: list[InProcess], change: str) -> None:
+    config = folder(tmp_path, travel=TOOLS, more=TOOLS)
+    kept = tmp_path / RECORD
+    kept.write_bytes(await record(tmp_path))
+    assert recorded(tmp_path, "local", None) is not None
+    if change == "another file":
+        folder(tmp_path, travel=TOOLS.replace("Plan a trip", "Plan a longer trip"))
+    elif change == "a file more":
+        folder(tmp_path, third=HIDING)
+    elif change == "a file less":
+        (tmp_path / "more.py").unlink()
+    elif change == "no record":
+        kept.unlink()
+    else:
+        kept.write_text("{" if change == "no JSON" else json.dumps({"files": json.loads(kept.read_text())["files"]}))
+    assert recorded(tmp_path, "local", None) is None
+    connector = ToolsConnector("local", config, LIMITS)
+    await opened(connector, closing)
+    assert connector._server is not None
 
 
 # -- OpenAPI ----------------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 Both are FastMCP servers behind the SDK's in-memory streams, so they speak the whole protocol (progress, logging,
 elicitation, structured output) like any other upstream. A tool file runs in the context of the call
 (`flow.port.CALLER`); an OpenAPI tool does not, so nothing of the caller's request can reach the API.
-FastMCP is imported at the first connection, in a thread.
+FastMCP is imported at the first connection that needs it, in a thread.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import gc
 import json
 import logging
 from abc import ABC, abstractmethod
@@ -35,6 +36,7 @@ from agentflow.config import LimitsConfig, ServerConfig
 from agentflow.errors import AgentFlowError, UpstreamUnavailable
 from agentflow.gateway.upstreams.connection import OnNotification
 from agentflow.gateway.upstreams.handshake import negotiate
+from agentflow.gateway.upstreams.listed import RecordedWire, recorded
 from agentflow.gateway.upstreams.peer import Peer
 from agentflow.gateway.upstreams.port import ClientIdentity, Era
 from agentflow.identity.downstream import Source
@@ -91,11 +93,26 @@ class InProcess(ABC):
 class ToolsConnector(InProcess):
     """A folder of tool files (`type: tools`), found by FastMCP's file-system provider.
 
+    Where what they list is on record beside them, they are loaded for the first client's connection, not for the
+    gateway's own, which only lists.
+
     Attributes:
         problems: the files that could not be loaded, each with the reason.
     """
 
     problems: tuple[str, ...] = ()
+
+    async def connect(self, identity: ClientIdentity, era: Era | None, on_notification: OnNotification) -> Peer:
+        """See `connection.Connector.connect`; without an `era`, it is the gateway itself that connects."""
+        folder, config = self._config.path, self._config
+        if era is None and self._server is None and folder is not None:
+            answers = recorded(folder, self._name, config.description)
+            if answers is not None:
+                peer = Peer(self._name, identity, on_notification, stateful=False)
+                peer.wire = RecordedWire(answers, peer)
+                await negotiate(peer, "modern", config.timeout)
+                return peer
+        return await super().connect(identity, era, on_notification)
 
     async def _make(self) -> FastMCP[Any]:
         folder = self._config.path
@@ -117,7 +134,11 @@ class ToolsConnector(InProcess):
             f"tool file {path.name} was left out: {str(why)[:300]}"
             for path, why in sorted(provider.failed_files.items())
         )
-        return _fastmcp(self._name, self._config, provider)
+        server = _fastmcp(self._name, self._config, provider)
+        if gc.get_freeze_count():  # the gateway's start is over, which would have seen to that
+            gc.collect()
+            gc.freeze()
+        return server
 
 
 class OpenApiConnector(InProcess):

@@ -11,7 +11,7 @@ taken out.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -39,17 +39,20 @@ _LISTS = {
     "prompts/list": ("prompts", "prompt"),
     "resources/list": ("resources", "resource"),
     "resources/templates/list": ("resourceTemplates", "resource"),
+    "models/list": ("models", "model"),
 }
-_ANSWERS = frozenset(document.USED_BY.values())
+_ANSWERS = frozenset((*document.USED_BY.values(), "models/embed"))
 _NOBODYS = UpstreamFacts("", "none")
-_UNKNOWN = {"tool": "Unknown tool", "prompt": "Unknown prompt", "resource": "Unknown resource"}
+_UNKNOWN = {
+    "tool": "Unknown tool", "prompt": "Unknown prompt", "resource": "Unknown resource", "model": "Unknown model",
+}  # fmt: skip
 
 
 def unknown_name(kind: str, name: str) -> UnknownName:
     """The one error for a name that does not exist, or that this caller may not know of.
 
     Args:
-        kind: `tool`, `prompt` or `resource`.
+        kind: `tool`, `prompt`, `resource` or `model`.
         name: as the client wrote it.
     """
     return UnknownName(f"{_UNKNOWN[kind]}: {name}")
@@ -177,6 +180,31 @@ class Decide:
             code = fault.reasons[0][0]
             log.warning("policy: whether a %s of %s shows cannot be decided: %s", kind, item[0].name, code)
         return fault is None and view.shows(item)
+
+    @property
+    def judges_answers(self) -> bool:
+        """Whether the policy in force looks at answers."""
+        return bool(self._engine.bundle.results)
+
+    async def alike(self, call: Call, targets: Sequence[str]) -> list[str]:
+        """Which of these the call might as well have named: policy would allow that, and owe the very same for it.
+
+        Raises:
+            PolicyDenied: policy could not say so.
+        """
+        if call.question is None or call.decision is None:  # nothing was asked about the call either
+            return list(targets)
+        about = call.question["call"]
+        questions = [{**call.question, "call": {**about, "tool": target}} for target in targets]
+        known = [self._engine.known(question) for question in questions]
+        missing = [question for question, found in zip(questions, known, strict=True) if found is None]
+        fresh = iter(await self._engine.decide_soon(*missing) if missing else ())
+        decisions = [next(fresh) if found is None else found for found in known]
+        for decision in decisions:
+            if is_fault(decision):
+                raise _refusal(decision)
+        owed = call.decision.obligations
+        return [t for t, each in zip(targets, decisions, strict=True) if each.allow and each.obligations == owed]
 
     def _filter(self, call: Call, message: Message) -> Note | Awaitable[Note]:
         key, kind = _LISTS[call.surface]

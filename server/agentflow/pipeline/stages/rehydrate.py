@@ -1,6 +1,7 @@
 """rehydrate: gives the tool the values that tokens stand for, where policy says so and nowhere else.
 
-Without a decision, or without a `rehydrate` obligation, tokens go to the upstream as they are. Arguments that were
+Without a decision, or without a `rehydrate` obligation, tokens go to the upstream as they are; to a language model they
+always do, whatever policy says. Arguments that were
 valid for their tokens' sake are checked once more as they are sent.
 """
 
@@ -16,7 +17,7 @@ from agentflow.guard.strategies import Strategies
 from agentflow.guard.vault import Vault
 from agentflow.pipeline.call import JSON, Call, Direction, Message, Verdict
 from agentflow.pipeline.scope import scope_of
-from agentflow.pipeline.stage import PASS, Note
+from agentflow.pipeline.stage import PASS, SKIPPED, Note
 
 
 class Rehydrate:
@@ -52,6 +53,8 @@ class Rehydrate:
             VaultUnavailable: the vault could not be read.
             InvalidArguments: what the tokens stand for does not fit the tool's schema.
         """
+        if call.upstream.kind == "model":
+            return SKIPPED
         if self._vault.blocking and _types(call):
             return asyncio.to_thread(self._rehydrated, call, message)
         return self._rehydrated(call, message)

@@ -151,7 +151,10 @@ class Screen:
             return "spotlight"  # asked for by the one it was withheld from
         if asked is not None:
             return asked
-        trusted = call.upstream.trust == "trusted" and call.upstream.kind != "gateway"
+        # A model's answer is to its caller's own question; what outsiders wrote was screened on its way into that.
+        trusted = call.upstream.kind == "model" or (
+            call.upstream.trust == "trusted" and call.upstream.kind != "gateway"
+        )
         return self._settings.trusted if trusted and screening.overt < BEYOND_DOUBT else self._settings.untrusted
 
     def _safe(self, call: Call, done: Defused, action: Action) -> bool:

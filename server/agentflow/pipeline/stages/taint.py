@@ -7,6 +7,8 @@ taints nobody, since every conversation begins by listing them). It changes and 
 
 PII alone does not make the content of an untrusted, public upstream private: such an upstream gets tokens back,
 never values, and a public page with a contact address would otherwise lock every conversation that reads it.
+
+What a language model writes taints nobody: it is made of what its caller sent, and that was labelled when it was read.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import ClassVar, Literal
 from agentflow.config_guard import GuardConfig
 from agentflow.guard.taint import INJECTION, PRIVATE, UNTRUSTED, carries_text
 from agentflow.pipeline.call import Call, Direction, Message, Verdict
-from agentflow.pipeline.stage import PASS, Note
+from agentflow.pipeline.stage import PASS, SKIPPED, Note
 from agentflow.pipeline.stages.screen import DEFINING
 
 
@@ -33,6 +35,8 @@ class Taint:
 
     def __call__(self, call: Call, message: Message) -> Note:
         """Add this message's labels to the call and its session."""
+        if call.upstream.kind == "model":
+            return SKIPPED
         labels = set()
         call.clear = message.body
         if call.injection_score >= self._flag and call.surface not in DEFINING:
@@ -43,8 +47,8 @@ class Taint:
                 labels.add(UNTRUSTED)
             if upstream.sensitivity == "private":
                 labels.add(PRIVATE)
-            if call.flow is not None:  # what is made of such text is no cleaner
-                labels |= {label for part in call.flow.provenance if part.kind == "text" for label in part.labels}
+        if call.flow is not None and carries_text(message.body):  # what is made of such text is no cleaner
+            labels |= {label for part in call.flow.provenance if part.kind == "text" for label in part.labels}
         new = labels - call.taint
         if not new:
             return PASS

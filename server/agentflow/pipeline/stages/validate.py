@@ -2,7 +2,7 @@
 
 Refusals say where, what was expected, and of which *type* the given value was, never the value. A PII token may
 stand where a schema wants anything; what goes upstream in its place is checked again (`check`). It checks the shape of
-`tools/call` and `prompts/get`; what else travels is checked where it is parsed.
+`tools/call`, `prompts/get` and what is asked of models; what else travels is checked where it is parsed.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from agentflow.pipeline.call import JSON, Call, Direction, Message
 from agentflow.pipeline.stage import PASS, SKIPPED, Note
 
 _COMPILED: Final = 2048  # schemas kept
+_ASKED: Final = frozenset({"models/chat", "models/embed"})  # of these the answer is of the gateway's own make
 
 
 class Validate:
@@ -45,6 +46,8 @@ class Validate:
             return self._arguments(call, message.body) if _inbound(message) else self._result(call, message.body)
         if message.surface == "prompts/get" and _inbound(message):
             return _prompt(call, message.body)
+        if message.surface in _ASKED and _inbound(message):
+            return self._arguments(call, message.body)
         return SKIPPED
 
     def _arguments(self, call: Call, params: JSON) -> Note:
