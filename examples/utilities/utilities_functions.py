@@ -11,7 +11,7 @@ import hashlib
 import re
 import statistics as stats
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -108,7 +108,7 @@ def calendar_facts(text: str) -> dict[str, Any]:
 
 def statistic(numbers: Sequence[float], measure: str) -> float:
     """A measure of the numbers; variance and standard deviation are those of the whole population."""
-    measures = {
+    measures: dict[str, Callable[[Sequence[float]], float]] = {
         "mean": stats.fmean, "median": stats.median, "mode": stats.mode, "sum": sum, "minimum": min, "maximum": max,
         "range": lambda n: max(n) - min(n), "variance": stats.pvariance, "standard deviation": stats.pstdev,
     }  # fmt: skip
