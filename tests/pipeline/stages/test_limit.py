@@ -11,7 +11,7 @@ from agentflow.errors import LimitExceeded
 from agentflow.identity.principal import Principal
 from agentflow.pipeline.call import Call, Decision, Direction, Message, Obligations, Session
 from agentflow.pipeline.rates import LocalRates
-from agentflow.pipeline.stages.limit import Limit
+from agentflow.pipeline.stages.limit import Limit, too_often
 
 ADA, BOB = Principal("ada"), Principal("bob")
 
@@ -132,3 +132,9 @@ def test_no_rate_is_no_limit() -> None:
         call, message = made()
         limit(call, message)
         limit.release(call)
+
+
+@pytest.mark.parametrize("wait", [0.0000001, 0.0004, 0.5, 59.9999])
+def test_a_refusal_names_a_wait_that_is_long_enough_and_never_none(wait: float) -> None:
+    said = too_often(60, wait).data["retry_after"]
+    assert wait <= said <= wait + 0.001

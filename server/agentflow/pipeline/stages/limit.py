@@ -11,6 +11,7 @@ counts apart (`rate_class`) is the business of the stage `rate`, after the decis
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable
 from typing import Any, ClassVar, Final, Literal
 
@@ -116,7 +117,7 @@ def too_often(rate: int, wait: float, of: str = "", **data: str) -> LimitExceede
     return LimitExceeded(
         f"More than {rate} {of}calls per minute; try again in {wait:.1f} s",
         max=rate,
-        retry_after=round(wait, 3),
+        retry_after=math.ceil(wait * 1000) / 1000,  # never 0: who comes again at once is refused again
         **data,
     )
 
