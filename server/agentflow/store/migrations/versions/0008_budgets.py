@@ -12,6 +12,13 @@ depends_on = None
 
 
 def upgrade() -> None:
+    _budgets()
+    _counted()
+    _reservations()
+    _usage()
+
+
+def _budgets() -> None:
     op.create_table(
         "budget",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -30,6 +37,9 @@ def upgrade() -> None:
         sa.Column("updated_by", sa.Text(), nullable=False),
     )
     op.create_index("budget_name", "budget", ["tenant", "name"], unique=True)
+
+
+def _counted() -> None:
     op.create_table(
         "budget_spend",
         sa.Column("budget", sa.String(32), sa.ForeignKey("budget.id", ondelete="CASCADE"), primary_key=True),
@@ -66,6 +76,9 @@ def upgrade() -> None:
         sa.Column("nano", sa.BigInteger(), nullable=False),
     )
     op.create_index("budget_alert_time", "budget_alert", ["time"])
+
+
+def _reservations() -> None:
     op.create_table(
         "reservation_holder",
         sa.Column("id", sa.String(32), primary_key=True),
@@ -83,6 +96,9 @@ def upgrade() -> None:
         sa.Column("charge", sa.JSON(), nullable=False),
     )
     op.create_index("model_reservation_holder", "model_reservation", ["holder"])
+
+
+def _usage() -> None:
     op.create_table(
         "model_usage",
         sa.Column("id", sa.String(32), primary_key=True),
