@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from commands_run import Run
 
 from agentflow.audit.read import entries
-from agentflow.cli import main
 from agentflow.config import StoreConfig
 from agentflow.errors import BudgetExceeded
 from agentflow.models.money.entries import Charge, Usage
@@ -19,36 +16,6 @@ from agentflow.models.money.ledger import Ledger
 from agentflow.store.opened import Store
 
 CENT = 10_000_000
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("AGENTFLOW_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "agentflow.yaml").write_text("flow: {enabled: false}\n")
-
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        try:
-            code = main(list(words))
-        except SystemExit as end:
-            code = int(str(end.code))
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 async def spent(folder: Path, *charges: tuple[Charge, int]) -> None:

@@ -3,46 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from commands_run import Run
 
-from agentflow.cli import main
 from agentflow.config import Config
 from agentflow.identity import key_format
 from agentflow.policy.checks import world_of
-
-
-class Said(NamedTuple):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Said]
-
-
-@pytest.fixture
-def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    monkeypatch.setenv("AGENTFLOW_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "agentflow.yaml").write_text("flow: {enabled: false}\n")
-
-    def run(*words: str) -> Said:
-        capsys.readouterr()
-        try:
-            code = main(list(words))
-        except SystemExit as end:
-            code = int(str(end.code))
-        return Said(code, *capsys.readouterr())
-
-    return run
 
 
 def test_create_prints_the_key_alone_on_standard_output_and_what_there_is_to_say_on_the_other(run: Run) -> None:
